@@ -1,0 +1,1 @@
+"""Speed, memory and evidence runs; never part of the tests."""

@@ -1,0 +1,8 @@
+"""Any source as a stream of cell blocks of raw counts."""
+
+from corpuscle.counts._counts import Counts
+from corpuscle.counts._open import open_counts
+from corpuscle.counts._profile import Block, Profile, Summary, summarise
+from corpuscle.counts._source import MemorySource, Source
+
+__all__ = ["Block", "Counts", "MemorySource", "Profile", "Source", "Summary", "open_counts", "summarise"]

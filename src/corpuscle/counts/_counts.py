@@ -1,0 +1,333 @@
+"""Raw counts as a stream of cell blocks, from one source or several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from corpuscle.counts._check import as_counts, way_out
+from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise
+from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source
+from corpuscle.errors import GeneError, NotCountsError, OptionError, SourceError
+
+__all__ = ["Counts"]
+
+VERSION_SUFFIX = re.compile(r"\.\d+$")
+
+
+class Counts:
+    """Raw counts, cells x genes, streamed. Made by :func:`corpuscle.open_counts`.
+
+    Every block that leaves this class has been checked: non-negative whole numbers in canonical CSR. What fails
+    raises :class:`~corpuscle.errors.NotCountsError` with the first offending cell and gene.
+
+    Parameters
+    ----------
+    sources
+        One or more matrices. Several are stacked; genes are those that all have, in the order of the first.
+    check
+        Look at a sample of each source now, so that what is not counts is refused before any work is done.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, check: bool = False) -> None:
+        if not sources:
+            raise SourceError("no source was given: name at least one file")
+        self.sources = list(sources)
+        self._fingerprints = [source.fingerprint() for source in self.sources]
+        self._columns_memo: tuple[bytes, sp.csc_matrix] | None = None
+        self._depth_without: np.ndarray[Any, Any] | None = None
+        self.var, self._gene_maps = _shared_genes(self.sources)
+        self.obs = _stacked_obs(self.sources)
+        self._offsets = np.cumsum([0, *(source.n_obs for source in self.sources)])
+        if check:
+            for place, source in enumerate(self.sources):
+                self._checked(place, 0, source.sample())
+
+    # -- shape and names -------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.sources[0].name if len(self.sources) == 1 else f"{len(self.sources)} sources"
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return len(self.obs)
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return len(self.var)
+
+    @property
+    def uns(self) -> dict[str, Any]:
+        """Unstructured metadata of the first source."""
+        return self.sources[0].uns
+
+    @property
+    def var_names(self) -> pd.Index:
+        """Gene names."""
+        return self.var.index
+
+    def __repr__(self) -> str:
+        return f"Counts({self.name}: {self.n_obs:,} cells x {self.n_vars:,} genes)"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self.sources:
+            source.close()
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[Block]:
+        """Yield consecutive cells, ``size`` at a time, each block checked to be counts.
+
+        Raises
+        ------
+        NotCountsError
+            A value is not a count.
+        SourceError
+            A file is damaged, or changed since it was opened.
+        """
+        for place, start, x_ng in self._stored(size):
+            yield self._block(place, start, self._checked(place, start, x_ng))
+
+    def raw_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Block]:
+        """Yield blocks as they are stored, whatever the values are: for looking at what :meth:`blocks` refuses.
+
+        Raises
+        ------
+        SourceError
+            A file is damaged, or changed since it was opened.
+        """
+        for place, start, x_ng in self._stored(size):
+            yield self._block(place, start, x_ng)
+
+    def _stored(self, size: int) -> Iterator[tuple[int, int, sp.csr_matrix]]:
+        """(which source, first row in it, its values) for one block after the other."""
+        if size < 1:
+            raise OptionError(f"block size {size} is below 1")
+        for place, source in enumerate(self.sources):
+            for start in range(0, source.n_obs, size):
+                x_ng = source.rows(start, min(start + size, source.n_obs))
+                self._check_unchanged(place)
+                yield place, start, x_ng
+
+    def _check_unchanged(self, place: int) -> None:
+        source = self.sources[place]
+        if source.fingerprint() != self._fingerprints[place]:
+            raise SourceError(f"{source.name}: the file changed while it was read; run again once it is still")
+
+    def _checked(self, place: int, start: int, x_ng: sp.csr_matrix, genes: pd.Index | None = None) -> sp.csr_matrix:
+        source = self.sources[place]
+        return as_counts(
+            x_ng,
+            source=source.name,
+            first_row=start,
+            cells=source.obs.index,
+            genes=source.var.index if genes is None else genes,
+            advice=way_out(source.layers),
+        )
+
+    def _block(self, place: int, start: int, x_ng: sp.csr_matrix) -> Block:
+        first = int(self._offsets[place]) + start
+        genes = self._gene_maps[place]
+        rows = slice(first, first + x_ng.shape[0])
+        return Block(x_ng if genes is None else x_ng[:, genes], rows, self.sources[place].name)
+
+    def columns(self, genes: Sequence[str] | np.ndarray[Any, Any]) -> sp.csc_matrix:
+        """Counts of just these genes (names or positions): CSC, n_obs x len(genes), in one pass.
+
+        The last columns asked for are kept, because a benchmark asks every method for the same genes.
+        """
+        index = self.gene_index(genes)
+        key = index.tobytes()
+        if self._columns_memo is None or self._columns_memo[0] != key:
+            x_nk = self._native_columns(index)
+            if x_nk is None:
+                x_nk = sp.vstack([_pick(block.x_ng, index) for block in self.blocks()], format="csc")
+            self._columns_memo = (key, x_nk)
+        return self._columns_memo[1]
+
+    def _native_columns(self, index: np.ndarray[Any, Any]) -> sp.csc_matrix | None:
+        """The columns straight from a source that is stored by gene; None where all rows must be read."""
+        if len(self.sources) > 1:
+            return None
+        x_nk = self.sources[0].columns(index)
+        if x_nk is None:
+            return None
+        self._check_unchanged(0)
+        return self._checked(0, 0, x_nk.tocsr(), self.var_names[index]).tocsc()
+
+    def load(self) -> Counts:
+        """The same counts held in memory as one CSR matrix (8 bytes a non-zero)."""
+        if len(self.sources) == 1 and isinstance(self.sources[0], MemorySource) and self._gene_maps[0] is None:
+            return self
+        return self._derive(self.to_csr())
+
+    def to_csr(self) -> sp.csr_matrix:
+        """The whole matrix. Only for methods that need it all at once."""
+        parts = [block.x_ng for block in self.blocks(max(BLOCK_ROWS, self.n_obs if self._in_memory else 0))]
+        return parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
+
+    @property
+    def _in_memory(self) -> bool:
+        return all(isinstance(source, MemorySource) for source in self.sources)
+
+    # -- what is known of it ---------------------------------------------------------------------------------
+
+    def profile(self) -> Profile:
+        """Depth and detection by cell and by gene: one pass, remembered.
+
+        ``depth_n`` leaves out the genes named by :meth:`without_depth_of`.
+        """
+        if self._depth_without is None:
+            return self._profile
+        return replace(self._profile, depth_n=self._profile.depth_n - self._depth_without)
+
+    @cached_property
+    def _profile(self) -> Profile:
+        summary = ProfileSummary(self.n_obs, self.n_vars)
+        summarise(self.blocks(), summary)
+        profile = summary.finish()
+        if not profile.depth_n.any():
+            raise NotCountsError(f"{self.name}: every value is zero; {way_out(self.sources[0].layers)}")
+        return profile
+
+    def gene_index(self, genes: Sequence[str] | np.ndarray[Any, Any] | pd.Index) -> np.ndarray[Any, Any]:
+        """Positions of genes given by name, by ``var["gene_id"]`` (with or without version), or by position.
+
+        Raises
+        ------
+        GeneError
+            A name is missing, or stands for several genes.
+        """
+        asked = np.asarray(genes)
+        if asked.dtype.kind in "iu":
+            return asked.astype(np.int64)
+        return np.array([self._position(str(gene)) for gene in asked], np.int64)
+
+    def has_gene(self, gene: str) -> bool:
+        """Whether a gene of that name or id is there (ambiguous counts as there)."""
+        return gene in self._places or VERSION_SUFFIX.sub("", gene) in self._id_places
+
+    def _position(self, gene: str) -> int:
+        places = self._places.get(gene)
+        if places is None:
+            places = self._id_places.get(VERSION_SUFFIX.sub("", gene), [])
+        if not places:
+            raise GeneError(f"{self.name}: gene {gene} is not among its {self.n_vars:,} genes; check the name or the reference")
+        if len(places) > 1:
+            raise GeneError(f"{self.name}: gene {gene} names {len(places)} columns; make gene names unique or give the id")
+        return places[0]
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        return _places(self.var.index)
+
+    @cached_property
+    def _id_places(self) -> dict[str, list[int]]:
+        for column in ("gene_id", "gene_ids", "ensembl_id"):
+            if column in self.var:
+                return _places([VERSION_SUFFIX.sub("", str(gene)) for gene in self.var[column]])
+        return {}
+
+    # -- the same counts, changed ----------------------------------------------------------------------------
+
+    def select_cells(self, cells: np.ndarray[Any, Any]) -> Counts:
+        """Only these cells (boolean mask or positions), in memory."""
+        index = np.flatnonzero(cells) if cells.dtype == bool else cells
+        other = self._derive(self.to_csr()[index], obs=self.obs.iloc[index])
+        if self._depth_without is not None:
+            other._depth_without = self._depth_without[index]
+        return other
+
+    def edit_genes(self, *, drop: Sequence[str] = (), add: Mapping[str, np.ndarray[Any, Any]] | None = None) -> Counts:
+        """Without the genes ``drop`` and with new genes ``add`` (name -> (n_obs,) counts) at the end, in memory."""
+        keep = np.ones(self.n_vars, bool)
+        keep[self.gene_index(list(drop))] = False
+        added = add or {}
+        parts = [self.to_csr()[:, keep]] + [sp.csr_matrix(np.asarray(column)[:, None]) for column in added.values()]
+        extra = pd.DataFrame(index=pd.Index(list(added), dtype=object))
+        var = pd.concat([self.var[keep], extra])
+        return self._derive(sp.hstack(parts, format="csr"), var=var)
+
+    def renamed(self, names: Sequence[str]) -> Counts:
+        """The same counts under other gene names, the old ones kept as ``var["gene_id"]``; in memory."""
+        var = self.var.set_axis(pd.Index(list(names), dtype=object), axis=0)
+        return self._derive(self.to_csr(), var=var.assign(gene_id=self.var_names.to_numpy()))
+
+    def stripped(self) -> Counts:
+        """The same counts without ``uns``, where files keep ground truth that a method may not see; in memory."""
+        return Counts([MemorySource(self.to_csr(), self.obs, self.var, name=self.name)])
+
+    def with_matrix(self, x_ng: sp.csr_matrix) -> Counts:
+        """The same cells and genes with other counts, in memory."""
+        return self._derive(x_ng)
+
+    def with_columns(self, genes: np.ndarray[Any, Any], x_nk: np.ndarray[Any, Any]) -> Counts:
+        """The counts of ``genes`` (k positions) replaced by ``x_nk`` (n_obs, k), gene order kept, in memory."""
+        keep = np.ones(self.n_vars)
+        keep[genes] = 0
+        placed = sp.csr_matrix(
+            (np.ones(genes.size, x_nk.dtype), (np.arange(genes.size), genes)), shape=(genes.size, self.n_vars)
+        )
+        kept = self.to_csr() @ sp.diags(keep.astype(np.int32), format="csr", dtype=np.int32)
+        return self._derive((kept + sp.csr_matrix(x_nk) @ placed).tocsr())
+
+    def without_depth_of(self, genes: Sequence[str]) -> Counts:
+        """The same matrix whose cell depths leave these genes out (``leave_pair_out_depth``)."""
+        other = self._derive(self.to_csr())
+        other._depth_without = np.asarray(self.columns(genes).sum(axis=1)).ravel().astype(np.int64)
+        return other
+
+    def _derive(self, x_ng: sp.csr_matrix, obs: pd.DataFrame | None = None, var: pd.DataFrame | None = None) -> Counts:
+        obs, var = self.obs if obs is None else obs, self.var if var is None else var
+        return Counts([MemorySource(x_ng, obs, var, uns=self.uns, name=self.name)])
+
+
+def _places(names: Any) -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        out.setdefault(str(name), []).append(i)
+    return out
+
+
+def _pick(x_ng: sp.csr_matrix, index: np.ndarray[Any, Any]) -> sp.csc_matrix:
+    return x_ng[:, index].tocsc()
+
+
+def _stacked_obs(sources: Sequence[Source]) -> pd.DataFrame:
+    if len(sources) == 1:
+        return sources[0].obs
+    return pd.concat([source.obs.assign(source=source.name) for source in sources])
+
+
+def _shared_genes(sources: Sequence[Source]) -> tuple[pd.DataFrame, list[np.ndarray[Any, Any] | None]]:
+    first = sources[0].var
+    if all(source.var.index.equals(first.index) for source in sources[1:]):
+        return first, [None] * len(sources)
+    for source in sources:
+        if not source.var.index.is_unique:
+            twice = source.var.index[source.var.index.duplicated()][0]
+            raise GeneError(f"{source.name}: gene {twice} is there twice; make gene names unique before stacking sources")
+    shared = first.index
+    for source in sources[1:]:
+        shared = shared[shared.isin(source.var.index)]
+    if not len(shared):
+        raise GeneError(f"{sources[-1].name}: no gene in common with {sources[0].name}; use the same identifiers in all sources")
+    return first.loc[shared], [source.var.index.get_indexer(shared) for source in sources]

@@ -1,0 +1,108 @@
+"""Mergeable summaries: what one pass over the blocks can know, whatever their order or split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numba
+import numpy as np
+import scipy.sparse as sp
+
+__all__ = ["Block", "Profile", "ProfileSummary", "Summary", "summarise"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some consecutive cells. ``x_ng`` is canonical integer CSR; ``rows`` are their places in the whole."""
+
+    x_ng: sp.csr_matrix
+    rows: slice
+    source: str
+
+
+class Summary(Protocol):
+    """Anything that sees many cells: the same answer for any order and any split of the blocks."""
+
+    def update(self, block: Block) -> None:
+        """Take in one block."""
+
+    def merge(self, other: Self) -> None:
+        """Take in what another summary of the same kind has seen."""
+
+    def finish(self) -> Any:
+        """The answer."""
+
+
+def summarise(blocks: Iterable[Block], *summaries: Summary) -> None:
+    """Feed every block to every summary: one pass over the data, however many questions."""
+    for block in blocks:
+        for summary in summaries:
+            summary.update(block)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What nearly every method asks first.
+
+    Attributes
+    ----------
+    depth_n
+        (n,) total counts of each cell over all genes.
+    genes_n
+        (n,) genes with a count of at least 1 in each cell.
+    total_g
+        (g,) total counts of each gene.
+    cells_g
+        (g,) cells in which the gene has a count of at least 1.
+    """
+
+    depth_n: np.ndarray[Any, np.dtype[np.int64]]
+    genes_n: np.ndarray[Any, np.dtype[np.int64]]
+    total_g: np.ndarray[Any, np.dtype[np.int64]]
+    cells_g: np.ndarray[Any, np.dtype[np.int64]]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_totals(count: Array, gene: Array, indptr: Array, out: tuple[Array, Array, Array, Array]) -> None:
+    depth_n, genes_n, total_g, cells_g = out
+    for i in range(indptr.size - 1):
+        row_count, row_gene = count[indptr[i] : indptr[i + 1]], gene[indptr[i] : indptr[i + 1]]
+        depth = 0
+        for k in range(row_count.size):
+            g = np.uint32(row_gene[k])  # unsigned: no test for an index from the end
+            depth += row_count[k]
+            total_g[g] += row_count[k]
+            cells_g[g] += 1
+        depth_n[i] += depth
+        genes_n[i] += row_count.size
+
+
+class ProfileSummary:
+    """Mergeable summary that finishes as a :class:`Profile`."""
+
+    def __init__(self, n_obs: int, n_vars: int) -> None:
+        self.depth_n = np.zeros(n_obs, np.int64)
+        self.genes_n = np.zeros(n_obs, np.int64)
+        self.total_g = np.zeros(n_vars, np.int64)
+        self.cells_g = np.zeros(n_vars, np.int64)
+
+    def update(self, block: Block) -> None:
+        """Add the cells of one block."""
+        x_ng = block.x_ng
+        depth_n, genes_n = self.depth_n[block.rows], self.genes_n[block.rows]
+        _add_totals(x_ng.data, x_ng.indices, x_ng.indptr, (depth_n, genes_n, self.total_g, self.cells_g))
+
+    def merge(self, other: Self) -> None:
+        """Add what another summary of the same cells x genes has seen."""
+        self.depth_n += other.depth_n
+        self.genes_n += other.genes_n
+        self.total_g += other.total_g
+        self.cells_g += other.cells_g
+
+    def finish(self) -> Profile:
+        """The totals."""
+        return Profile(self.depth_n, self.genes_n, self.total_g, self.cells_g)
