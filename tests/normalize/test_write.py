@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-import corpuscle.cli.normalize  # noqa: F401  registers the command
+import corpuscle.cli.normalize
 from corpuscle import __version__
 from corpuscle.cli._app import main
 from corpuscle.counts import Counts, open_counts
@@ -172,7 +172,7 @@ def test_two_sources_are_stacked(source: Path, tmp_path: Path) -> None:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

@@ -116,5 +116,5 @@ def test_large_catalogs_are_thinned_and_say_so() -> None:
     cells = [str(i) for i in range(1000)]
     values = {f"m{i}": (np.arange(1000.0), np.arange(1000.0)) for i in range(50)}
     html = scatter("s", "c", [Cloud(f"u{i}", "A", "B", cells, values) for i in range(10)], topic="t")
-    assert "Every 3th of the stored cells is drawn" in html
+    assert "One in 3 of the stored cells is drawn" in html
     assert len(html) < 1_500_000

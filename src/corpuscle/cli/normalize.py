@@ -50,6 +50,8 @@ def normalize(
     if source is None or not method or out is None:
         raise OptionError("give SOURCE, --method and -o; corpuscle normalize --list shows the methods")
     made = _method(method, param or [], seed)
+    if hasattr(made, "check_params"):
+        made.check_params()  # before the first pass over the source, which may be long
     done = _run(source, made, out, layer, as_layer, keep_counts, compression, force)
     if as_json:
         emit_json(done)

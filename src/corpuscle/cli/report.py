@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,8 @@ import typer
 from corpuscle.cli._app import app, console, emit_json
 
 __all__ = ["report", "summary_view"]
+
+WIDTH_OF_FILES = 160
 
 
 @app.command("report", epilog="Example: corpuscle report demo-report")
@@ -32,7 +35,9 @@ def report(
         return
     from rich.console import Console
 
-    Console().print(summary_view(result))
+    # A pipe or a file has no width that a table would have to fit.
+    stdout = Console() if sys.stdout.isatty() else Console(width=WIDTH_OF_FILES)
+    stdout.print(summary_view(result))
     console.print(f"page: {page}", soft_wrap=True, highlight=False, markup=False)
 
 
@@ -41,10 +46,17 @@ def summary_view(result: Any) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    view = Table(title=result.benchmark, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    view = Table(
+        title=result.benchmark,
+        title_justify="left",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     summary = result.summary()
     for i, name in enumerate(summary):
-        view.add_column(str(name), justify="right" if i else "left", overflow="fold", no_wrap=i == 0)
+        view.add_column(str(name).replace(" ", "\n"), justify="right" if i else "left", no_wrap=True, vertical="bottom")
     for row in summary.itertuples(index=False):
         view.add_row(*(Text(str(text)) for text in row))
     return view

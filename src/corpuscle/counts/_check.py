@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import scipy.sparse as sp
 
+from corpuscle.counts._source import csr_of
 from corpuscle.errors import NotCountsError
 
 __all__ = ["WAY_OUT", "as_counts", "way_out"]
@@ -80,8 +81,7 @@ def as_counts(
     if largest >= 2**63:
         raise NotCountsError(f"{source}: not raw counts: value {float(largest):.6g} is too large to be one; {advice}")
     dtype = np.int32 if largest <= INT32_MAX else np.int64
-    out = sp.csr_matrix((data.astype(dtype, copy=False), x_ng.indices, x_ng.indptr), shape=x_ng.shape, copy=False)
-    return _canonical(out)
+    return _canonical(csr_of(data.astype(dtype, copy=False), x_ng.indices, x_ng.indptr, x_ng.shape))
 
 
 def _canonical(x_ng: sp.csr_matrix) -> sp.csr_matrix:

@@ -114,5 +114,13 @@ class MemorySource(Source):
             return x_ng
         indptr = x_ng.indptr[start : stop + 1]
         stored = slice(indptr[0], indptr[-1])
-        parts = (x_ng.data[stored], x_ng.indices[stored], indptr - indptr[0])
-        return sp.csr_matrix(parts, shape=(stop - start, x_ng.shape[1]), copy=False)
+        return csr_of(x_ng.data[stored], x_ng.indices[stored], indptr - indptr[0], (stop - start, x_ng.shape[1]))
+
+
+def csr_of(
+    data: np.ndarray[Any, Any], indices: np.ndarray[Any, Any], indptr: np.ndarray[Any, Any], shape: tuple[int, int]
+) -> sp.csr_matrix:
+    """CSR of these very arrays; SciPy's constructor copies an array that is a view of a much larger one."""
+    out = sp.csr_matrix(shape, dtype=data.dtype)
+    out.data, out.indices, out.indptr = data, indices, indptr
+    return out

@@ -190,11 +190,13 @@ def _null(
     rng = stream(options.seed, *unit.key, "null")
     if hasattr(fitted, "counterfactual") and options.n_null:
         r_null = _null_by_formula(unit, fitted, measure, options.n_null, rng, a_n)
-    elif not hasattr(fitted, "counterfactual") and options.n_null_refits:
+    elif not hasattr(fitted, "counterfactual") and unit.variant == "default":
         r_null = np.array([_null_refit(unit, method, measure, options, rng, i) for i in range(options.n_null_refits)])
     else:
         return {}
     known = r_null[np.isfinite(r_null)]
+    if not r_null.size:
+        return {}
     mean = float(known.mean()) if known.size else float("nan")
     sd = float(known.std(ddof=1)) if known.size > 1 else float("nan")
     return {

@@ -73,10 +73,9 @@ def summary(result: Result) -> pd.DataFrame:
     out["place"] = [_place(row).text for row in board.to_dict("records")]
     for task in tasks_of(result):
         for metric, digits, title in (("percentile", 3, ""), ("z_robust", 2, " z")):
-            if f"{task}_{metric}" in board:
+            if f"{task}_{metric}" in board and (task, metric) != ("count_split", "z_robust"):
                 out[SHORT[task][0] + title] = [fixed(v, digits) for v in board[f"{task}_{metric}"]]
     out["inflation"] = [fixed(v, 2) for v in board["inflation_index"]]
-    out["depth"] = board["depth_corr"].map(fixed)
     out["failed"] = board["failed_fraction"].map(share)
     out["time"] = board["seconds"].map(seconds)
     out["memory"] = board["peak_mib"].map(megabytes)

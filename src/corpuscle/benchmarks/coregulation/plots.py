@@ -121,6 +121,8 @@ def plot_pair(result: Result) -> Any:
 
 def plot_controls(result: Result) -> Any:
     """Inflation and correlation with depth: every unit (circles) and their median (diamond)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     units = _units(result)
     methods = [m for m in leaderboard(result)["method"] if m in set(units["method"])]
     figure = _figure(7.4, 0.9 + ROW * len(methods))
@@ -142,6 +144,9 @@ def plot_controls(result: Result) -> Any:
         _rows(axis, methods)
     if (units["inflation_index"] > 0).any():
         axes[0].set_xscale("log")
+        axes[0].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes[0].xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
