@@ -30,7 +30,13 @@ def collider_table() -> pd.DataFrame:
 
         log_kappa, log_lambda = (np.log1p(1e4 * x / depth) for x in (kappa, lambda2))
 
-        def r(order: np.ndarray, mask: np.ndarray | None, log_kappa=log_kappa, log_lambda=log_lambda, raw=(kappa, lambda2, lambda3)):
+        def r(
+            order: np.ndarray,
+            mask: np.ndarray | None,
+            log_kappa=log_kappa,
+            log_lambda=log_lambda,
+            raw=(kappa, lambda2, lambda3),
+        ):
             union = (raw[0] > 0) | (raw[1][order] > 0) | (raw[2][order] > 0)
             mask = union if mask is None else mask
             return np.corrcoef(log_kappa[mask], log_lambda[order][mask])[0, 1], int(mask.sum())

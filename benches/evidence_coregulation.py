@@ -47,7 +47,16 @@ LABELLED = {
     "batch/cellline3_two_platforms.h5ad": "cell_type=H1975",
     "batch/zilionis_mouse_lung.h5ad": "cell_type=Neutrophils",
 }
-ASSOCIATIONS = ("pearson", "spearman", "spearman_retied", "kendall_retied", "bicor", "cosine", "rho_p", "mutual_information")
+ASSOCIATIONS = (
+    "pearson",
+    "spearman",
+    "spearman_retied",
+    "kendall_retied",
+    "bicor",
+    "cosine",
+    "rho_p",
+    "mutual_information",
+)
 LIGHT = {"n_boot": 0, "n_null": 0, "n_null_refits": 0, "controls": False, "variants": False}
 
 
@@ -80,7 +89,9 @@ def progress(done: int, total: int, text: str) -> None:
 def judged() -> tuple[coregulation.Result, coregulation.Result]:
     files = [*bundled().values(), DATA / "annotation" / "human_lymph_330.h5ad"]
     base = coregulation.benchmark(files, progress=progress)
-    optional = coregulation.benchmark(files, OPTIONAL, controls=False, variants=False, n_null_refits=0, progress=progress)
+    optional = coregulation.benchmark(
+        files, OPTIONAL, controls=False, variants=False, n_null_refits=0, progress=progress
+    )
     return base, optional
 
 
@@ -94,7 +105,12 @@ def leaderboard(base: coregulation.Result, optional: coregulation.Result) -> str
     z, p = metric("allelic_exclusion", "z_robust"), metric("allelic_exclusion", "percentile")
     split, inflation = metric("count_split", "percentile"), metric("allelic_exclusion", "inflation_index")
     depth, failed = metric("allelic_exclusion", "depth_corr"), metric("allelic_exclusion", "failed_fraction")
-    null = base.extras["controls"].query("control == 'null_genes' and metric == 'median_abs_r'").groupby("method")["value"].mean()
+    null = (
+        base.extras["controls"]
+        .query("control == 'null_genes' and metric == 'median_abs_r'")
+        .groupby("method")["value"]
+        .mean()
+    )
     rows = [
         {
             "method": name,
@@ -106,7 +122,9 @@ def leaderboard(base: coregulation.Result, optional: coregulation.Result) -> str
         }
         for name in z.sort_values("value", ascending=False).index
     ]  # fmt: skip
-    return table(pd.DataFrame(rows), {"inflation": ".2f", "shuffled genes": ".3f", "depth": ".2f", "s": ".2f", "MiB": ".0f"})
+    return table(
+        pd.DataFrame(rows), {"inflation": ".2f", "shuffled genes": ".3f", "depth": ".2f", "s": ".2f", "MiB": ".0f"}
+    )
 
 
 def interval(row: pd.Series, form: str) -> str:
@@ -140,7 +158,17 @@ def compat(base: coregulation.Result) -> str:
     ours = base.details.query("variant == 'default' and method == 'log1p_cp10k' and pair == 'IGKC_vs_IGLC2'")
     joined = cards.merge(ours[["sample_id", "r", "bg_median", "percentile", "n_cells"]], on="sample_id")
     shown = joined[
-        ["sample_id", "card_n_cells", "card_r", "card_median", "card_n_nan", "card_median_defined", "n_cells", "r", "bg_median"]
+        [
+            "sample_id",
+            "card_n_cells",
+            "card_r",
+            "card_median",
+            "card_n_nan",
+            "card_median_defined",
+            "n_cells",
+            "r",
+            "bg_median",
+        ]
     ]
     return table(shown, dict.fromkeys(["card_r", "card_median", "card_median_defined", "r", "bg_median"], "+.3f"))
 
@@ -152,7 +180,9 @@ def hashing() -> tuple[str, str]:
     path = DATA / "pbmc" / "pbmc_hashing_8donors.h5ad"
     result = coregulation.benchmark([path], sample_key="batch", n_boot=200, n_null_refits=0, progress=progress)
     details = result.details.query("variant == 'default' and method == 'log1p_cp10k'")
-    status = details.groupby("pair")[["n_cells", "status"]].agg({"n_cells": "sum", "status": lambda s: ", ".join(sorted(set(s)))})
+    status = details.groupby("pair")[["n_cells", "status"]].agg(
+        {"n_cells": "sum", "status": lambda s: ", ".join(sorted(set(s)))}
+    )
     undone = result.failures[result.failures["method"] == ""].groupby("stage").size()
     words = "; ".join(
         [f"{pair}: {row['status']} ({row['n_cells']} B cells)" for pair, row in status.iterrows()]
@@ -168,9 +198,15 @@ def labelled() -> tuple[str, str]:
     parts = []
     for name, cells in LABELLED.items():
         for seed in SEEDS:
-            methods = BASE_METHODS if seed == 0 else [m for m in BASE_METHODS if m not in ("knn_smooth", "magic", "alra", "scran")]
+            methods = (
+                BASE_METHODS
+                if seed == 0
+                else [m for m in BASE_METHODS if m not in ("knn_smooth", "magic", "alra", "scran")]
+            )
             say(f"  count split {name} seed {seed}")
-            result = coregulation.benchmark([DATA / name], methods, cells=cells, seed=seed, n_boot=0, n_null_refits=0, variants=False)
+            result = coregulation.benchmark(
+                [DATA / name], methods, cells=cells, seed=seed, n_boot=0, n_null_refits=0, variants=False
+            )
             parts.append(result.extras["count_split"].assign(seed=seed, dataset=Path(name).stem))
     found = pd.concat(parts)
     by_seed = found.groupby(["method", "seed", "dataset"])["percentile"].mean().groupby(["method", "seed"]).mean()
@@ -200,7 +236,9 @@ def split_table(found: pd.DataFrame) -> str:
     frame = pd.DataFrame(rows)
     for column in frame.columns:  # the number of defined genes may differ between methods by a few
         columns.setdefault(column.split(" (n=")[0], column)
-    merged = pd.DataFrame({short: frame[[c for c in frame if c.split(" (n=")[0] == short]].bfill(axis=1).iloc[:, 0] for short in columns})
+    merged = pd.DataFrame(
+        {short: frame[[c for c in frame if c.split(" (n=")[0] == short]].bfill(axis=1).iloc[:, 0] for short in columns}
+    )
     return table(merged)
 
 
@@ -210,7 +248,9 @@ def split_table(found: pd.DataFrame) -> str:
 def stability() -> tuple[str, str, str]:
     files = list(bundled().values())
     seeds = pd.DataFrame({seed: scores(files, background="matched_random", seed=seed) for seed in SEEDS})
-    spread = pd.DataFrame({"method": seeds.index, "robust z, mean of 5 seeds": seeds.mean(axis=1), "sd": seeds.std(axis=1)})
+    spread = pd.DataFrame(
+        {"method": seeds.index, "robust z, mean of 5 seeds": seeds.mean(axis=1), "sd": seeds.std(axis=1)}
+    )
     spread["rank (min-max over seeds)"] = [ranks(seeds, method) for method in seeds.index]
     backgrounds = {mode: scores(files, background=mode) for mode in ("matched", "random_expressed", "all")}
     backgrounds["matched_random"] = seeds.mean(axis=1)

@@ -6,4 +6,4 @@ from corpuscle.counts import Counts, open_counts
 from corpuscle.errors import CorpuscleError
 
 __version__ = "0.1.0"
-__all__ = ["Counts", "CorpuscleError", "__version__", "open_counts"]
+__all__ = ["CorpuscleError", "Counts", "__version__", "open_counts"]

@@ -41,6 +41,9 @@ def coregulation(
     fit_on: Annotated[str, typer.Option(help="Fit methods on 'all' cells or only the evaluated 'cells'.")] = "all",
     n_background: Annotated[int, typer.Option(help="Background genes a pair.")] = 500,
     n_boot: Annotated[int, typer.Option(help="Bootstrap rounds over cells.")] = 1000,
+    n_null_refits: Annotated[
+        int, typer.Option(help="Null permutations of methods that must be fitted again for each (the others have 200).")
+    ] = 2,
     controls: Annotated[
         bool, typer.Option(help="Null, thinning and count-split controls (each a further fit).")
     ] = True,
@@ -64,7 +67,8 @@ def coregulation(
         result = benchmark.benchmark(
             sources, chosen, layer=layer, sample_key=sample_key, progress=progress, background=background, cells=cells,
             association=tuple(name.strip() for name in association.split(",") if name.strip()),
-            include_plasma=include_plasma, fit_on=fit_on, n_background=n_background, n_boot=n_boot, controls=controls,
+            include_plasma=include_plasma, fit_on=fit_on, n_background=n_background, n_boot=n_boot,
+            n_null_refits=n_null_refits, controls=controls,
             variants=variants, seed=seed,
         )  # fmt: skip
     result.save(out)

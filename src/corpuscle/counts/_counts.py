@@ -13,6 +13,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from corpuscle.counts._check import as_counts, way_out
+from corpuscle.counts._pick import pick_columns
 from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise
 from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source
 from corpuscle.errors import GeneError, NotCountsError, OptionError, SourceError
@@ -41,7 +42,9 @@ class Counts:
             raise SourceError("no source was given: name at least one file")
         self.sources = list(sources)
         self._fingerprints = [source.fingerprint() for source in self.sources]
-        self._columns_memo: tuple[bytes, sp.csc_matrix] | None = None
+        self._kept: dict[bytes, sp.csc_matrix] = {}
+        self._last: tuple[bytes, sp.csc_matrix] | None = None
+        self._keep_bytes = 0
         self._depth_without: np.ndarray[Any, Any] | None = None
         self.var, self._gene_maps = _shared_genes(self.sources)
         self.obs = _stacked_obs(self.sources)
@@ -134,6 +137,8 @@ class Counts:
 
     def _checked(self, place: int, start: int, x_ng: sp.csr_matrix, genes: pd.Index | None = None) -> sp.csr_matrix:
         source = self.sources[place]
+        if isinstance(source, MemorySource) and source.checked:
+            return x_ng
         return as_counts(
             x_ng,
             source=source.name,
@@ -152,16 +157,28 @@ class Counts:
     def columns(self, genes: Sequence[str] | np.ndarray[Any, Any]) -> sp.csc_matrix:
         """Counts of just these genes (names or positions): CSC, n_obs x len(genes), in one pass.
 
-        The last columns asked for are kept, because a benchmark asks every method for the same genes.
+        The last columns asked for are kept, because a benchmark asks every method for the same genes; more of them
+        after :meth:`keep_columns`.
         """
         index = self.gene_index(genes)
         key = index.tobytes()
-        if self._columns_memo is None or self._columns_memo[0] != key:
-            x_nk = self._native_columns(index)
-            if x_nk is None:
-                x_nk = sp.vstack([_pick(block.x_ng, index) for block in self.blocks()], format="csc")
-            self._columns_memo = (key, x_nk)
-        return self._columns_memo[1]
+        if key in self._kept:
+            return self._kept[key]
+        if self._last is not None and self._last[0] == key:
+            return self._last[1]
+        x_nk = self._native_columns(index)
+        if x_nk is None:
+            x_nk = sp.vstack([pick_columns(block.x_ng, index) for block in self.blocks()], format="csc")
+        # What was kept first stays: a scan over more than fits would otherwise throw out all that it needs next.
+        if sum(map(_nbytes, self._kept.values())) + _nbytes(x_nk) <= self._keep_bytes:
+            self._kept[key] = x_nk
+        else:
+            self._last = (key, x_nk)
+        return x_nk
+
+    def keep_columns(self, n_bytes: int) -> None:
+        """Let :meth:`columns` keep up to so many bytes of what it has read, for callers that ask again."""
+        self._keep_bytes = n_bytes
 
     def _native_columns(self, index: np.ndarray[Any, Any]) -> sp.csc_matrix | None:
         """The columns straight from a source that is stored by gene; None where all rows must be read."""
@@ -171,11 +188,14 @@ class Counts:
         if x_nk is None:
             return None
         self._check_unchanged(0)
+        source = self.sources[0]
+        if isinstance(source, MemorySource) and source.checked:
+            return x_nk
         return self._checked(0, 0, x_nk.tocsr(), self.var_names[index]).tocsc()
 
     def load(self) -> Counts:
         """The same counts held in memory as one CSR matrix (8 bytes a non-zero)."""
-        if len(self.sources) == 1 and isinstance(self.sources[0], MemorySource) and self._gene_maps[0] is None:
+        if len(self.sources) == 1 and isinstance(self.sources[0], MemorySource) and self.sources[0].checked:
             return self
         return self._derive(self.to_csr())
 
@@ -230,9 +250,13 @@ class Counts:
         if places is None:
             places = self._id_places.get(VERSION_SUFFIX.sub("", gene), [])
         if not places:
-            raise GeneError(f"{self.name}: gene {gene} is not among its {self.n_vars:,} genes; check the name or the reference")
+            raise GeneError(
+                f"{self.name}: gene {gene} is not among its {self.n_vars:,} genes; check the name or the reference"
+            )
         if len(places) > 1:
-            raise GeneError(f"{self.name}: gene {gene} names {len(places)} columns; make gene names unique or give the id")
+            raise GeneError(
+                f"{self.name}: gene {gene} names {len(places)} columns; make gene names unique or give the id"
+            )
         return places[0]
 
     @cached_property
@@ -273,7 +297,7 @@ class Counts:
 
     def stripped(self) -> Counts:
         """The same counts without ``uns``, where files keep ground truth that a method may not see; in memory."""
-        return Counts([MemorySource(self.to_csr(), self.obs, self.var, name=self.name)])
+        return Counts([MemorySource(self.to_csr(), self.obs, self.var, name=self.name, checked=True)])
 
     def with_matrix(self, x_ng: sp.csr_matrix) -> Counts:
         """The same cells and genes with other counts, in memory."""
@@ -297,7 +321,8 @@ class Counts:
 
     def _derive(self, x_ng: sp.csr_matrix, obs: pd.DataFrame | None = None, var: pd.DataFrame | None = None) -> Counts:
         obs, var = self.obs if obs is None else obs, self.var if var is None else var
-        return Counts([MemorySource(x_ng, obs, var, uns=self.uns, name=self.name)])
+        checked = as_counts(x_ng, source=self.name, first_row=0, cells=obs.index, genes=var.index)
+        return Counts([MemorySource(checked, obs, var, uns=self.uns, name=self.name, checked=True)])
 
 
 def _places(names: Any) -> dict[str, list[int]]:
@@ -307,8 +332,8 @@ def _places(names: Any) -> dict[str, list[int]]:
     return out
 
 
-def _pick(x_ng: sp.csr_matrix, index: np.ndarray[Any, Any]) -> sp.csc_matrix:
-    return x_ng[:, index].tocsc()
+def _nbytes(x: sp.csc_matrix) -> int:
+    return int(x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
 
 
 def _stacked_obs(sources: Sequence[Source]) -> pd.DataFrame:
@@ -324,10 +349,14 @@ def _shared_genes(sources: Sequence[Source]) -> tuple[pd.DataFrame, list[np.ndar
     for source in sources:
         if not source.var.index.is_unique:
             twice = source.var.index[source.var.index.duplicated()][0]
-            raise GeneError(f"{source.name}: gene {twice} is there twice; make gene names unique before stacking sources")
+            raise GeneError(
+                f"{source.name}: gene {twice} is there twice; make gene names unique before stacking sources"
+            )
     shared = first.index
     for source in sources[1:]:
         shared = shared[shared.isin(source.var.index)]
     if not len(shared):
-        raise GeneError(f"{sources[-1].name}: no gene in common with {sources[0].name}; use the same identifiers in all sources")
+        raise GeneError(
+            f"{sources[-1].name}: no gene in common with {sources[0].name}; use the same identifiers in all sources"
+        )
     return first.loc[shared], [source.var.index.get_indexer(shared) for source in sources]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from corpuscle.counts._pick import pick_columns
 from corpuscle.errors import SourceError
 
 __all__ = ["BLOCK_ROWS", "SAMPLE_ROWS", "MemorySource", "Source"]
@@ -90,7 +91,13 @@ class Source(ABC):
 
 
 class MemorySource(Source):
-    """A CSR matrix that is already in memory."""
+    """A CSR matrix that is already in memory.
+
+    Attributes
+    ----------
+    checked
+        Its maker knows it to be canonical integer CSR that nobody else changes, so that it need not be checked again.
+    """
 
     def __init__(
         self,
@@ -102,8 +109,9 @@ class MemorySource(Source):
         name: str = "AnnData",
         layout: str = "CSR",
         layers: tuple[str, ...] = (),
+        checked: bool = False,
     ) -> None:
-        self.x_ng, self.obs, self.var = x_ng, obs, var
+        self.x_ng, self.obs, self.var, self.checked = x_ng, obs, var, checked
         self.uns, self.name, self.layout = uns or {}, name, layout
         self.path, self.dtype, self.layers = None, x_ng.dtype, layers
 
@@ -115,6 +123,10 @@ class MemorySource(Source):
         indptr = x_ng.indptr[start : stop + 1]
         stored = slice(indptr[0], indptr[-1])
         return csr_of(x_ng.data[stored], x_ng.indices[stored], indptr - indptr[0], (stop - start, x_ng.shape[1]))
+
+    def columns(self, index: np.ndarray[Any, Any]) -> sp.csc_matrix | None:
+        """Some genes of all cells as CSC, if the matrix is known to be canonical."""
+        return pick_columns(self.x_ng, index) if self.checked else None
 
 
 def csr_of(

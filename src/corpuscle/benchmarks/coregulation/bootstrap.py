@@ -6,6 +6,8 @@ to n, and a correlation over the drawn rows equals the weighted correlation over
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -36,6 +38,7 @@ RANK_KERNELS = {
     "kendall_retied": kendall_bk,
 }
 
+WORKERS = min(8, os.cpu_count() or 1)
 #: A variance below this share of the mean square has lost half of its digits and is computed again from the rows.
 CANCELLATION = 1e-8
 
@@ -174,20 +177,26 @@ def _pearson_chunk(target_n: Array, x_nc: Array, weights_bn: Array) -> Array:
     y_nc = np.ascontiguousarray((x_nc[:, usable_c] - moments.mean_c[usable_c]).T).T
     t_n = target_n - target_n.mean()
     c = y_nc.shape[1]
-    if c:
-        products_nc = np.hstack([y_nc, y_nc * y_nc, y_nc * t_n[:, None], t_n[:, None], (t_n * t_n)[:, None]])
-        step = max(1, CHUNK_BYTES // (16 * t_n.size))
-        for start in range(0, len(weights_bn), step):
-            w_bn = weights_bn[start : start + step]
-            sums = (w_bn.astype(np.float64) @ products_nc) / w_bn.sum(axis=1, dtype=np.int64)[:, None]
-            y, yy, yt, t, tt = sums[:, :c], sums[:, c : 2 * c], sums[:, 2 * c : 3 * c], sums[:, -2:-1], sums[:, -1:]
-            var_bc, var_b, cov_bc = yy - y * y, tt - t * t, yt - y * t
-            doubtful_bc = (var_bc <= CANCELLATION * yy) | (var_b <= CANCELLATION * tt)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                r = np.clip(cov_bc / np.sqrt(var_bc * var_b), -1.0, 1.0)
-            b, j = np.nonzero(doubtful_bc)
-            r[b, j] = _two_pass(target_n, x_nc, w_bn, b, np.flatnonzero(usable_c)[j])
-            r_bc[start : start + step, usable_c] = r
+    if not c:
+        return r_bc
+    products_nc = np.hstack([y_nc, y_nc * y_nc, y_nc * t_n[:, None], t_n[:, None], (t_n * t_n)[:, None]])
+    step = max(1, CHUNK_BYTES // (32 * t_n.size))
+
+    def replicates(start: int) -> None:
+        w_bn = weights_bn[start : start + step]
+        sums = (w_bn.astype(np.float64) @ products_nc) / w_bn.sum(axis=1, dtype=np.int64)[:, None]
+        y, yy, yt, t, tt = sums[:, :c], sums[:, c : 2 * c], sums[:, 2 * c : 3 * c], sums[:, -2:-1], sums[:, -1:]
+        var_bc, var_b, cov_bc = yy - y * y, tt - t * t, yt - y * t
+        doubtful_bc = (var_bc <= CANCELLATION * yy) | (var_b <= CANCELLATION * tt)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            r = np.clip(cov_bc / np.sqrt(var_bc * var_b), -1.0, 1.0)
+        b, j = np.nonzero(doubtful_bc)
+        r[b, j] = _two_pass(target_n, x_nc, w_bn, b, np.flatnonzero(usable_c)[j])
+        r_bc[start : start + step, usable_c] = r
+
+    # The parts do not depend on the number of workers, so neither do the sums.
+    with ThreadPoolExecutor(WORKERS) as workers:
+        list(workers.map(replicates, range(0, len(weights_bn), step)))
     return r_bc
 
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from corpuscle.benchmarks.coregulation.association import MEASURES, associate
 from corpuscle.benchmarks.coregulation.evaluate import associate_inside, expected_sign
 from corpuscle.benchmarks.coregulation.methods import Method, dense_inside, fit
 from corpuscle.benchmarks.coregulation.null import permute_depth_preserving, thin_counts
-from corpuscle.benchmarks.coregulation.options import Options
+from corpuscle.benchmarks.coregulation.options import BASELINE, Options
 from corpuscle.benchmarks.coregulation.score import score_pair
 from corpuscle.benchmarks.coregulation.units import Unit
 from corpuscle.counts import Counts
-from corpuscle.normalize import Normalizer
+from corpuscle.normalize import normalizer
 from corpuscle.seeds import stream
 
-__all__ = ["Control", "cheap_controls", "inflation", "refit_controls"]
+__all__ = ["Control", "baseline_inflation", "cheap_controls", "inflation", "refit_controls"]
 
 Array = np.ndarray[Any, Any]
 
@@ -62,29 +63,37 @@ def inflation(unit: Unit, values_nk: Any, measure: str, options: Options) -> Con
     return Control("inflation", "median_abs_r", float(np.median(r)) if r.size else float("nan"), r.size)
 
 
-def cheap_controls(unit: Unit, fitted: Normalizer, measure: str, options: Options) -> Iterator[Control]:
-    """Inflation, correlation with depth, and the pair scored in the shallow and the deep half of the cells."""
-    dense = dense_inside(fitted, unit, unit.genes)
-    yield inflation(unit, dense[:, 2:], measure, options)
+def baseline_inflation(unit: Unit, measure: str, options: Options) -> float:
+    """The same gene pairs under log1p CP10k, whether or not that takes part (Pearson where the measure needs counts)."""
+    plain = "pearson" if MEASURES[measure].on_counts else measure
+    fitted = normalizer(BASELINE).fit(unit.counts)
+    return inflation(unit, dense_inside(fitted, unit, unit.background), plain, options).value
+
+
+def cheap_controls(unit: Unit, dense_nk: Array, measure: str, options: Options) -> Iterator[Control]:
+    """Inflation, correlation with depth, and the pair scored in the shallow and the deep half of the cells.
+
+    Parameters
+    ----------
+    dense_nk
+        (cells, 2 + k) values of the pair and its background.
+    """
+    yield inflation(unit, dense_nk[:, 2:], measure, options)
     depth_n = unit.inside.profile().depth_n.astype(float)
-    log_depth = np.log(depth_n)
-    r = associate_inside(log_depth, dense[:, 2:], unit, "pearson", unit.background, unit.a)
+    r = associate(np.log(depth_n), dense_nk[:, 2:], "pearson")
     r = np.abs(r[np.isfinite(r)])
     yield Control("depth_corr", "median_abs_r", float(np.median(r)) if r.size else float("nan"), r.size)
     shallow = depth_n <= np.median(depth_n)
     for name, half in (("depth_half_low", shallow), ("depth_half_high", ~shallow)):
         if half.sum() > 2:
-            yield from _scored(name, unit, dense[half], measure, half)
+            yield from _scored(name, unit, dense_nk, measure, half)
 
 
-def _scored(name: str, unit: Unit, dense: Array, measure: str, cells: Array | None = None) -> Iterator[Control]:
-    """R and percentile of the pair; ``cells`` are those of the evaluated ones that ``dense`` holds."""
-    judged = unit
-    if cells is not None:
-        judged = replace(unit, inside=unit.inside.select_cells(cells))
-    r_k = associate_inside(dense[:, 0], dense[:, 1:], judged, measure, unit.genes[1:], unit.a)
+def _scored(name: str, unit: Unit, dense_nk: Array, measure: str, cells: Array | None = None) -> Iterator[Control]:
+    """R and percentile of the pair, in some of the evaluated cells."""
+    r_k = associate_inside(dense_nk[:, 0], dense_nk[:, 1:], unit, measure, unit.genes[1:], unit.a, cells)
     score = score_pair(float(r_k[0]), r_k[1:], expected_sign(unit, measure))
-    yield Control(name, "r", score.r, dense.shape[0])
+    yield Control(name, "r", score.r, dense_nk.shape[0] if cells is None else int(cells.sum()))
     yield Control(name, "percentile", score.percentile, score.n_background)
 
 

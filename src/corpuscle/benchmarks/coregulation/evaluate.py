@@ -69,15 +69,24 @@ class PairResult:
 
 
 def associate_inside(
-    target_n: Array, values_nk: Any, setting: Setting, measure: str, genes: Array, target: int
+    target_n: Array,
+    values_nk: Any,
+    setting: Setting,
+    measure: str,
+    genes: Array,
+    target: int,
+    cells: Array | None = None,
 ) -> Array:
-    """(k,) association of a target with the values of ``genes`` in the evaluated cells."""
+    """(k,) association of a target with the values of ``genes`` in the evaluated cells, or in some of them."""
     zero_n = zero_nk = None
+    depth_n = setting.inside.profile().depth_n
     if MEASURES[measure].reties:
         zero_n, zero_nk = _zeros(setting, np.array([target]))[:, 0], _zeros(setting, genes)
-    return associate(
-        target_n, values_nk, measure, zero_n=zero_n, zero_nk=zero_nk, depth_n=setting.inside.profile().depth_n
-    )
+    if cells is not None:
+        target_n, values_nk, depth_n = target_n[cells], values_nk[cells], depth_n[cells]
+        if zero_n is not None and zero_nk is not None:
+            zero_n, zero_nk = zero_n[cells], zero_nk[cells]
+    return associate(target_n, values_nk, measure, zero_n=zero_n, zero_nk=zero_nk, depth_n=depth_n)
 
 
 def expected_sign(unit: Unit, measure: str) -> int:
@@ -90,7 +99,12 @@ def _zeros(setting: Setting, genes: Array) -> Array:
 
 
 def evaluate_unit(
-    unit: Unit, method: Method, fitted: Normalizer, options: Options, association: str | None = None
+    unit: Unit,
+    method: Method,
+    fitted: Normalizer,
+    options: Options,
+    association: str | None = None,
+    dense: Array | None = None,
 ) -> PairResult:
     """Association of the pair, its background, interval, null and rank, for one fitted method.
 
@@ -102,6 +116,8 @@ def evaluate_unit(
         The method, and its estimator fitted on ``unit.counts`` (or inside the cells).
     association
         Measure; by default the method's own, else the first of the options.
+    dense
+        (cells, 2 + k) values of the pair and its background, if they are at hand.
 
     Raises
     ------
@@ -109,7 +125,8 @@ def evaluate_unit(
         The method gives no values for a gene of the pair, or values that cannot be used.
     """
     measure = association or method.association or options.association[0]
-    dense = dense_inside(fitted, unit, unit.genes)
+    if dense is None:
+        dense = dense_inside(fitted, unit, unit.genes)
     for column, gene in ((0, unit.pair.gene_a), (1, unit.pair.gene_b)):
         if np.isnan(dense[:, column]).any():
             raise MethodError(f"gives no values for {gene}, a gene of the pair")

@@ -113,8 +113,10 @@ def _distances(result: Result) -> Iterator[str]:
     board, task = leaderboard(result), ranking_task(result)
     task = "allelic_exclusion" if task == "combined" else task
     z = f"{task}_z_robust"
+    if z not in board or "place_low" not in board:
+        return
     tied = board[board["place_low"] == 1]
-    if z not in board or tied[z].notna().sum() < 2:
+    if tied[z].notna().sum() < 2:
         return
     far, near = tied.loc[tied[z].idxmax()], tied.loc[tied[z].idxmin()]
     yield (

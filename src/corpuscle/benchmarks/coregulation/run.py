@@ -10,20 +10,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._provenance import provenance
 from corpuscle.benchmarks.coregulation.compat import card_compat
-from corpuscle.benchmarks.coregulation.controls import Control, cheap_controls, inflation, refit_controls
+from corpuscle.benchmarks.coregulation.controls import Control, cheap_controls, refit_controls
 from corpuscle.benchmarks.coregulation.count_split import judge_split, split_sample
 from corpuscle.benchmarks.coregulation.evaluate import PairResult, evaluate_unit
 from corpuscle.benchmarks.coregulation.methods import Method, as_methods, dense_inside, fit
-from corpuscle.benchmarks.coregulation.options import BASELINE, Options
+from corpuscle.benchmarks.coregulation.options import Options
 from corpuscle.benchmarks.coregulation.samples import Unread, require_sources, samples_of
 from corpuscle.benchmarks.coregulation.tables import Tables
 from corpuscle.benchmarks.coregulation.units import Sample, Unit, setting_without_pair, units_of
 from corpuscle.errors import CorpuscleError
-from corpuscle.normalize import Normalizer, normalizer
+from corpuscle.normalize import Normalizer
 from corpuscle.report import Result
 
 __all__ = ["Progress", "benchmark", "evaluate"]
@@ -77,13 +78,14 @@ def benchmark(
     chosen, settings = as_methods(methods), _options(options)
     tables = Tables(settings)
     steps = _Steps(progress, len(sources), len(chosen))
-    for sample in samples_of(sources, layer=layer, sample_key=sample_key):
-        if isinstance(sample, Unread):
-            tables.fail(sample.name, "", "open", str(sample.error))
-            steps.skip()
-            continue
-        tables.add_input(sample)
-        _run_sample(sample, chosen, settings, tables, steps)
+    with threadpool_limits(1, user_api="blas"):  # sums in the same order, whatever the number of cores
+        for sample in samples_of(sources, layer=layer, sample_key=sample_key):
+            if isinstance(sample, Unread):
+                tables.fail(sample.name, "", "open", str(sample.error))
+                steps.skip()
+                continue
+            tables.add_input(sample)
+            _run_sample(sample, chosen, settings, tables, steps)
     parameters = settings.to_dict() | {"methods": [m.name for m in chosen], "layer": layer, "sample_key": sample_key}
     return tables.result(provenance(parameters, tables.inputs, time.perf_counter() - began))
 
@@ -215,15 +217,15 @@ def _judge(unit: Unit, method: Method, fitted: Normalizer, fit_cost: Cost, optio
         cost = Cost()
         try:
             with cost:
-                dense_inside(fitted, unit, unit.genes)
-            result = evaluate_unit(unit, method, fitted, options, measure)
-            controls = list(cheap_controls(unit, fitted, measure, options))
+                dense_nk = dense_inside(fitted, unit, unit.genes)
+            result = evaluate_unit(unit, method, fitted, options, measure, dense_nk)
+            controls = list(cheap_controls(unit, dense_nk, measure, options))
         except Exception as error:
             reason = reason_of(error)
             tables.fail(unit.sample.id, method.name, f"{unit.pair.name} ({unit.variant})", reason)
             tables.add_failed(unit, method, reason, cost, association=measure, primary=i == 0)
             continue
-        result.rest |= _control_columns(controls, unit, options, measure)
+        result.rest |= _control_columns(controls, tables.baseline_inflation(unit, measure))
         result.rest |= {
             "seconds": fit_cost.seconds + cost.seconds,
             "peak_mib": max(fit_cost.peak_mib, cost.peak_mib),
@@ -240,19 +242,11 @@ def _measures(method: Method, options: Options) -> tuple[str, ...]:
     return (method.association,) if method.association else options.association
 
 
-def _control_columns(controls: list[Control], unit: Unit, options: Options, measure: str) -> dict[str, Any]:
+def _control_columns(controls: list[Control], baseline: float) -> dict[str, Any]:
     by_name = {control.control: control.value for control in controls if control.metric == "median_abs_r"}
-    reference = _baseline_inflation(unit, options, measure)
     with np.errstate(invalid="ignore", divide="ignore"):
-        index = float(np.float64(by_name["inflation"]) / reference)
+        index = float(np.float64(by_name["inflation"]) / baseline)
     return {"inflation_index": index, "depth_corr": by_name["depth_corr"]}
-
-
-def _baseline_inflation(unit: Unit, options: Options, measure: str) -> float:
-    """The same gene pairs under log1p CP10k, whether or not that takes part (Pearson where the measure needs counts)."""
-    plain = "pearson" if measure == "cscore" else measure
-    fitted = normalizer(BASELINE).fit(unit.counts)
-    return inflation(unit, dense_inside(fitted, unit, unit.background), plain, options).value
 
 
 def _version_of(fitted: Normalizer) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks.coregulation.aggregate import TASKS, Draws, aggregate, compare
 from corpuscle.benchmarks.coregulation.cells import quadrants
-from corpuscle.benchmarks.coregulation.controls import Control
+from corpuscle.benchmarks.coregulation.controls import Control, baseline_inflation
 from corpuscle.benchmarks.coregulation.evaluate import PairResult
 from corpuscle.benchmarks.coregulation.methods import Method
 from corpuscle.benchmarks.coregulation.options import Options
@@ -39,6 +39,7 @@ class Tables:
             for name in ("details", "failures", "background", "cells", "quadrants", "controls", "compat", "count_split")
         }
         self.draws: Draws = {}
+        self._baselines: dict[tuple[str, ...], float] = {}
 
     def add_input(self, sample: Sample) -> None:
         """Remember a sample's source and checksum."""
@@ -47,6 +48,13 @@ class Tables:
     def fail(self, dataset: str, method: str, stage: str, reason: str) -> None:
         """One thing that could not be done."""
         self.rows["failures"].append({"dataset": dataset, "method": method, "stage": stage, "reason": reason})
+
+    def baseline_inflation(self, unit: Unit, measure: str) -> float:
+        """What the inflation index of a unit is relative to, computed once for all methods."""
+        key = (*unit.key, measure)
+        if key not in self._baselines:
+            self._baselines[key] = baseline_inflation(unit, measure, self.options)
+        return self._baselines[key]
 
     def add_unit(self, unit: Unit) -> None:
         """The four-way table of the pair."""

@@ -25,6 +25,8 @@ Array = np.ndarray[Any, Any]
 #: The human lambda constant genes; IGLL5 is not one of them.
 LAMBDA_GENES = tuple(f"IGLC{i}" for i in range(1, 8))
 LAMBDA = "IGLC1-7"
+#: Columns of the evaluated cells that are kept, since every method is asked for the same genes again.
+KEEP_BYTES = 256 * 2**20
 #: Fewer evaluated cells than this say nothing about a pair.
 MIN_CELLS = 30
 
@@ -162,6 +164,7 @@ def _setting(
     if key not in inside_by_mask:
         inside_by_mask[key] = counts if cells.mask_n.all() else counts.select_cells(cells.mask_n)
     inside = inside_by_mask[key]
+    inside.keep_columns(KEEP_BYTES)
     if options.fit_on == "cells":
         counts, cells = inside, CellChoice(np.ones(inside.n_obs, bool), cells.rule)
     pool = eligible_genes(inside.profile(), related_genes(counts.var_names, pairs))
