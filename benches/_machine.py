@@ -10,11 +10,10 @@ import sys
 from dataclasses import dataclass
 
 PRELUDE = """
-import json, resource, sys, time
-def peak_mib():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-def report(**fields):
-    print("@@" + json.dumps(fields))
+import json, sys
+from corpuscle.benchmarks._measure import Cost
+def report(cost, **fields):
+    print("@@" + json.dumps({"seconds": cost.seconds, "peak_mib": cost.peak_mib} | fields))
 """
 
 
@@ -28,7 +27,7 @@ class Cost:
 
 
 def run(snippet: str, *args: str) -> Cost:
-    """Run ``snippet``, which calls ``report(seconds=..., base_mib=..., ...)`` once at its end."""
+    """Run ``snippet``, which measures its work with ``Cost`` and calls ``report(cost, ...)`` once at its end."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + snippet, *args],
         check=True,
@@ -37,7 +36,7 @@ def run(snippet: str, *args: str) -> Cost:
         env=os.environ.copy(),
     )
     fields = json.loads(next(line[2:] for line in done.stdout.splitlines() if line.startswith("@@")))
-    return Cost(fields["seconds"], fields["peak_mib"] - fields["base_mib"], fields)
+    return Cost(fields["seconds"], fields["peak_mib"], fields)
 
 
 def machine() -> str:

@@ -178,17 +178,16 @@ def compat(base: coregulation.Result) -> str:
 
 def hashing() -> tuple[str, str]:
     path = DATA / "pbmc" / "pbmc_hashing_8donors.h5ad"
-    result = coregulation.benchmark([path], sample_key="batch", n_boot=200, n_null_refits=0, progress=progress)
-    details = result.details.query("variant == 'default' and method == 'log1p_cp10k'")
-    status = details.groupby("pair")[["n_cells", "status"]].agg(
-        {"n_cells": "sum", "status": lambda s: ", ".join(sorted(set(s)))}
+    result = coregulation.benchmark(
+        [path], sample_key="batch", n_boot=200, n_null_refits=0, variants=False, progress=progress
     )
-    undone = result.failures[result.failures["method"] == ""].groupby("stage").size()
-    words = "; ".join(
-        [f"{pair}: {row['status']} ({row['n_cells']} B cells)" for pair, row in status.iterrows()]
-        + [f"{stage}: cannot be asked in {n} of 8 donors" for stage, n in undone.items()]
-    )
-    return words, split_table(result.extras["count_split"])
+    words = []
+    if not result.details.empty:
+        details = result.details.query("variant == 'default' and method == 'log1p_cp10k'")
+        words = [f"{r.sample_id} {r.pair}: {r.status} ({r.reason})" for r in details.itertuples()]
+    undone = result.failures[result.failures["method"] == ""]
+    words += [f"{stage}: cannot be asked in {n} of 8 donors" for stage, n in undone.groupby("stage").size().items()]
+    return "; ".join(words), split_table(result.extras["count_split"])
 
 
 # -- 3. positive controls ---------------------------------------------------------------------------------------

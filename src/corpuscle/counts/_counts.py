@@ -13,9 +13,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from corpuscle.counts._check import as_counts, way_out
-from corpuscle.counts._pick import pick_columns
+from corpuscle.counts._pick import CompactColumns, pick_columns
 from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise
-from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source
+from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source, csr_of
 from corpuscle.errors import GeneError, NotCountsError, OptionError, SourceError
 
 __all__ = ["Counts"]
@@ -42,7 +42,7 @@ class Counts:
             raise SourceError("no source was given: name at least one file")
         self.sources = list(sources)
         self._fingerprints = [source.fingerprint() for source in self.sources]
-        self._kept: dict[bytes, sp.csc_matrix] = {}
+        self._kept: dict[bytes, CompactColumns] = {}
         self._last: tuple[bytes, sp.csc_matrix] | None = None
         self._keep_bytes = 0
         self._depth_without: np.ndarray[Any, Any] | None = None
@@ -163,15 +163,19 @@ class Counts:
         index = self.gene_index(genes)
         key = index.tobytes()
         if key in self._kept:
-            return self._kept[key]
+            return self._kept[key].expanded()
         if self._last is not None and self._last[0] == key:
             return self._last[1]
         x_nk = self._native_columns(index)
         if x_nk is None:
             x_nk = sp.vstack([pick_columns(block.x_ng, index) for block in self.blocks()], format="csc")
+        compact = CompactColumns.of(x_nk) if self._keep_bytes else None
         # What was kept first stays: a scan over more than fits would otherwise throw out all that it needs next.
-        if sum(map(_nbytes, self._kept.values())) + _nbytes(x_nk) <= self._keep_bytes:
-            self._kept[key] = x_nk
+        if (
+            compact is not None
+            and sum(kept.nbytes for kept in self._kept.values()) + compact.nbytes <= self._keep_bytes
+        ):
+            self._kept[key] = compact
         else:
             self._last = (key, x_nk)
         return x_nk
@@ -202,7 +206,7 @@ class Counts:
     def to_csr(self) -> sp.csr_matrix:
         """The whole matrix. Only for methods that need it all at once."""
         parts = [block.x_ng for block in self.blocks(max(BLOCK_ROWS, self.n_obs if self._in_memory else 0))]
-        return parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
     @property
     def _in_memory(self) -> bool:
@@ -332,8 +336,17 @@ def _places(names: Any) -> dict[str, list[int]]:
     return out
 
 
-def _nbytes(x: sp.csc_matrix) -> int:
-    return int(x.data.nbytes + x.indices.nbytes + x.indptr.nbytes)
+def _joined(parts: list[sp.csr_matrix]) -> sp.csr_matrix:
+    """Blocks of rows below each other; ``parts`` is emptied on the way, so that the peak is 1.5 matrices and not 2."""
+    shape = (sum(part.shape[0] for part in parts), parts[0].shape[1])
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part.indptr) for part in parts]))])
+    datas, indices = [part.data for part in parts], [part.indices for part in parts]
+    parts.clear()
+    data = np.concatenate(datas)
+    datas.clear()
+    index_dtype = np.int32 if max(indptr[-1], shape[1]) <= np.iinfo(np.int32).max else np.int64
+    joined = np.concatenate(indices).astype(index_dtype, copy=False)
+    return csr_of(data, joined, indptr.astype(index_dtype), shape)
 
 
 def _stacked_obs(sources: Sequence[Source]) -> pd.DataFrame:

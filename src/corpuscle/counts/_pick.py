@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numba
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["pick_columns"]
+__all__ = ["CompactColumns", "pick_columns"]
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CompactColumns:
+    """CSC in the smallest integer types that hold it: a third to a half of what SciPy needs."""
+
+    data: Array
+    row: Array
+    indptr: Array
+    n_obs: int
+
+    @classmethod
+    def of(cls, x_nk: sp.csc_matrix) -> Self:
+        """Compact copy of a CSC matrix of counts."""
+        value = np.min_scalar_type(int(x_nk.data.max(initial=0)))
+        return cls(
+            x_nk.data.astype(value), x_nk.indices.astype(np.min_scalar_type(x_nk.shape[0])), x_nk.indptr, x_nk.shape[0]
+        )
+
+    def expanded(self) -> sp.csc_matrix:
+        """The CSC matrix again."""
+        data = self.data.astype(np.int32 if self.data.dtype.itemsize < 4 else np.int64)
+        shape = (self.n_obs, self.indptr.size - 1)
+        return sp.csc_matrix((data, self.row.astype(np.int32), self.indptr), shape=shape, copy=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return int(self.data.nbytes + self.row.nbytes + self.indptr.nbytes)
 
 
 def pick_columns(x_ng: sp.csr_matrix, index: Array) -> sp.csc_matrix:

@@ -15,7 +15,15 @@ from sklearn.base import BaseEstimator
 from corpuscle.counts import Block, Counts
 from corpuscle.counts._source import BLOCK_ROWS
 from corpuscle.errors import MethodError, OptionError
-from corpuscle.normalize._evaluate import SMALL_COUNTS, by_lookup, dense_rows, major_positions, row_chunks, scatter
+from corpuscle.normalize._evaluate import (
+    SMALL_COUNTS,
+    by_lookup,
+    chunks,
+    dense_rows,
+    major_positions,
+    row_chunks,
+    scatter,
+)
 from corpuscle.normalize._threads import for_each
 
 __all__ = ["ColumnNormalizer", "MatrixNormalizer", "Normalizer", "Values"]
@@ -227,8 +235,9 @@ class ColumnNormalizer(Normalizer):
             return out
         major = major_positions(x)
         row, column = (major, x.indices) if x.format == "csr" else (x.indices, major)
-        place = gene[:0] if self.gene_free else gene[column]
-        out[:] = self.values(x.data.astype(np.float64), place, *(c[row] for c in cell))
+        for part in chunks(x.nnz):
+            place = gene[:0] if self.gene_free else gene[column[part]]
+            out[part] = self.values(x.data[part].astype(np.float64), place, *(c[row[part]] for c in cell))
         return out
 
     def _at_zeros(self, gene: Array, cell: tuple[Any, ...], out_nk: Array) -> None:

@@ -91,6 +91,12 @@ def dense_rows(n_vars: int, most: int) -> int:
     return max(1, min(most, BLOCK_ELEMENTS // max(1, n_vars)))
 
 
+def chunks(n: int) -> Iterator[slice]:
+    """Yield slices of n elements, so that the temporaries of a formula of several steps stay in cache."""
+    for start in range(0, n, CHUNK_ELEMENTS):
+        yield slice(start, min(start + CHUNK_ELEMENTS, n))
+
+
 def row_chunks(shape: tuple[int, int]) -> Iterator[slice]:
     """Yield slices of rows whose dense values stay in cache."""
     rows = max(1, CHUNK_ELEMENTS // max(1, shape[1]))

@@ -6,8 +6,8 @@ How far such a pair stands out from genes of like abundance is what a normalisat
 
 from corpuscle.benchmarks.coregulation import presentation as _presentation  # noqa: F401  (registers the page)
 from corpuscle.benchmarks.coregulation.compat import CardNumbers, card_compat
-from corpuscle.benchmarks.coregulation.evaluate import PairResult
 from corpuscle.benchmarks.coregulation.findings import headline
+from corpuscle.benchmarks.coregulation.judge import PairResult
 from corpuscle.benchmarks.coregulation.methods import BASE_METHODS
 from corpuscle.benchmarks.coregulation.options import Options
 from corpuscle.benchmarks.coregulation.run import benchmark, evaluate

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from corpuscle.benchmarks.coregulation.association import MEASURES, associate
-from corpuscle.benchmarks.coregulation.evaluate import associate_inside, expected_sign
+from corpuscle.benchmarks.coregulation.judge import associate_inside, expected_sign
 from corpuscle.benchmarks.coregulation.methods import Method, dense_inside, fit
 from corpuscle.benchmarks.coregulation.null import permute_depth_preserving, thin_counts
 from corpuscle.benchmarks.coregulation.options import BASELINE, Options

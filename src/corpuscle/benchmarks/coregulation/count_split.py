@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from corpuscle.benchmarks.coregulation.background import GenePool, choose_background
-from corpuscle.benchmarks.coregulation.evaluate import associate_inside
+from corpuscle.benchmarks.coregulation.judge import associate_inside
 from corpuscle.benchmarks.coregulation.methods import Method, dense_inside, fit
 from corpuscle.benchmarks.coregulation.null import split_counts
 from corpuscle.benchmarks.coregulation.options import Options

@@ -17,7 +17,7 @@ from corpuscle.benchmarks._provenance import provenance
 from corpuscle.benchmarks.coregulation.compat import card_compat
 from corpuscle.benchmarks.coregulation.controls import Control, cheap_controls, refit_controls
 from corpuscle.benchmarks.coregulation.count_split import judge_split, split_sample
-from corpuscle.benchmarks.coregulation.evaluate import PairResult, evaluate_unit
+from corpuscle.benchmarks.coregulation.judge import PairResult, evaluate_unit
 from corpuscle.benchmarks.coregulation.methods import Method, as_methods, dense_inside, fit
 from corpuscle.benchmarks.coregulation.options import Options
 from corpuscle.benchmarks.coregulation.samples import Unread, require_sources, samples_of

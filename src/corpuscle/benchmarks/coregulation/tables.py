@@ -12,7 +12,7 @@ from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks.coregulation.aggregate import TASKS, Draws, aggregate, compare
 from corpuscle.benchmarks.coregulation.cells import quadrants
 from corpuscle.benchmarks.coregulation.controls import Control, baseline_inflation
-from corpuscle.benchmarks.coregulation.evaluate import PairResult
+from corpuscle.benchmarks.coregulation.judge import PairResult
 from corpuscle.benchmarks.coregulation.methods import Method
 from corpuscle.benchmarks.coregulation.options import Options
 from corpuscle.benchmarks.coregulation.score import score_pair

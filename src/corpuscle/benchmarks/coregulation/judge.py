@@ -25,7 +25,7 @@ __all__ = ["PairResult", "associate_inside", "evaluate_unit"]
 Array = np.ndarray[Any, Any]
 
 #: Genes whose values are asked for at once when the target is ranked among all.
-RANK_CHUNK = 1024
+RANK_CHUNK = 256
 
 
 @dataclass
