@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.coregulation.conftest import made_reporter
 
 from corpuscle.benchmarks import coregulation
 from corpuscle.cli import main
 from corpuscle.datasets import bundled_path
-from tests.coregulation.conftest import made_reporter
 
 FAST = ["--n-boot", "20", "--n-background", "60", "--n-null-refits", "1", "--no-controls", "--no-variants"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_result import make_result
 
-import corpuscle.benchmarks.coregulation.presentation  # noqa: F401
+import corpuscle.benchmarks.coregulation  # noqa: F401
 from corpuscle.report import Result
 
 

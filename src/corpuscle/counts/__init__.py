@@ -1,8 +1,18 @@
 """Any source as a stream of cell blocks of raw counts."""
 
 from corpuscle.counts._counts import Counts
-from corpuscle.counts._open import open_counts
+from corpuscle.counts._open import expand_source, open_counts
 from corpuscle.counts._profile import Block, Profile, Summary, summarise
 from corpuscle.counts._source import MemorySource, Source
 
-__all__ = ["Block", "Counts", "MemorySource", "Profile", "Source", "Summary", "open_counts", "summarise"]
+__all__ = [
+    "Block",
+    "Counts",
+    "MemorySource",
+    "Profile",
+    "Source",
+    "Summary",
+    "expand_source",
+    "open_counts",
+    "summarise",
+]

@@ -70,7 +70,7 @@ def open_counts(source: Any, layer: str | None = None, *, check: bool = True) ->
 def _items(source: Any) -> list[Any]:
     """Paths and AnnData objects, in the order given, those of a glob sorted."""
     given: Iterable[Any] = source if isinstance(source, list | tuple) else [source]
-    items = [item for one in given for item in _expand(one)]
+    items = [item for one in given for item in expand_source(one)]
     paths = [item.resolve() for item in items if isinstance(item, Path)]
     if len(set(paths)) < len(paths):
         twice = next(path for i, path in enumerate(paths) if path in paths[:i])
@@ -78,7 +78,14 @@ def _items(source: Any) -> list[Any]:
     return items
 
 
-def _expand(one: Any) -> list[Any]:
+def expand_source(one: Any) -> list[Any]:
+    """The files a glob pattern matches, sorted; a path or an AnnData as it is.
+
+    Raises
+    ------
+    SourceError
+        No file matches, or it is neither.
+    """
     if isinstance(one, str | Path):
         path = Path(one).expanduser()
         if path.exists() or not glob.has_magic(str(path)):

@@ -4,9 +4,8 @@ A promoter reporter must follow the gene whose promoter drives it; a B cell must
 How far such a pair stands out from genes of like abundance is what a normalisation is judged by.
 """
 
-from corpuscle.benchmarks.coregulation import presentation as _presentation  # noqa: F401  (registers the page)
 from corpuscle.benchmarks.coregulation.compat import CardNumbers, card_compat
-from corpuscle.benchmarks.coregulation.findings import headline
+from corpuscle.benchmarks.coregulation.display.findings import headline
 from corpuscle.benchmarks.coregulation.judge import PairResult
 from corpuscle.benchmarks.coregulation.methods import BASE_METHODS
 from corpuscle.benchmarks.coregulation.options import Options

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from corpuscle.benchmarks._provenance import sha256
 from corpuscle.benchmarks.coregulation.units import Sample, find_pairs
-from corpuscle.counts import Counts, open_counts
+from corpuscle.counts import Counts, expand_source, open_counts
 from corpuscle.counts.genes import as_symbols
 from corpuscle.datasets.schema import text
 from corpuscle.errors import CorpuscleError, OptionError, SourceError
@@ -40,27 +40,29 @@ def samples_of(
         ``obs`` column that splits each source into samples, e.g. the donor.
     """
     seen: dict[str, int] = {}
-    for source in _expanded(sources):
-        name = str(source) if isinstance(source, str | Path) else "AnnData"
-        try:
-            for sample in _opened(source, layer, sample_key):
-                seen[sample.id] = seen.get(sample.id, 0) + 1
-                again = seen[sample.id]
-                yield sample if again == 1 else _renamed(sample, f"{sample.id}#{again}")
-        except CorpuscleError as error:
-            yield Unread(name, error)
-
-
-def _expanded(sources: Iterable[Any]) -> Iterator[Any]:
-    """Globs become files here, so that each file is a sample of its own and not stacked into one."""
     for source in sources:
-        if isinstance(source, str) and any(mark in source for mark in "*?[") and not Path(source).exists():
-            pattern = Path(source)
-            anchor = Path(pattern.anchor) if pattern.anchor else Path()
-            found = sorted(anchor.glob(str(pattern.relative_to(pattern.anchor))))
-            yield from found or [pattern]
-        else:
-            yield source
+        try:
+            for item in expand_source(source):
+                yield from _named_once(_tried(item, layer, sample_key), seen)
+        except CorpuscleError as error:
+            yield Unread(str(source), error)
+
+
+def _named_once(samples: Iterable[Sample | Unread], seen: dict[str, int]) -> Iterator[Sample | Unread]:
+    """Two files may bear one sample id; results are told apart by it."""
+    for sample in samples:
+        if isinstance(sample, Sample):
+            seen[sample.id] = seen.get(sample.id, 0) + 1
+            if seen[sample.id] > 1:
+                sample = replace(sample, id=f"{sample.id}#{seen[sample.id]}")
+        yield sample
+
+
+def _tried(source: Any, layer: str | None, sample_key: str | None) -> Iterator[Sample | Unread]:
+    try:
+        yield from _opened(source, layer, sample_key)
+    except CorpuscleError as error:
+        yield Unread(str(source) if isinstance(source, str | Path) else "AnnData", error)
 
 
 def _opened(source: Any, layer: str | None, sample_key: str | None) -> Iterator[Sample]:
@@ -96,10 +98,6 @@ def _split(counts: Counts, column: str) -> Iterator[tuple[str, Counts]]:
     values = counts.obs[column].astype(str).to_numpy()
     for value in sorted(set(values)):
         yield value, counts.select_cells(values == value)
-
-
-def _renamed(sample: Sample, name: str) -> Sample:
-    return Sample(name, sample.series, sample.counts, sample.pairs, sample.sha256)
 
 
 def require_sources(sources: Sequence[Any]) -> None:

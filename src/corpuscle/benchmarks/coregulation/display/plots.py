@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks.coregulation.standings import TASK_TITLES, default_units, leaderboard, tasks_of
+from corpuscle.benchmarks.coregulation.display.standings import TASK_TITLES, default_units, leaderboard, tasks_of
 from corpuscle.errors import OptionError
 from corpuscle.report import Result
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from corpuscle.benchmarks.coregulation.display.standings import default_units, leaderboard, ranking_task, tasks_of
 from corpuscle.benchmarks.coregulation.options import BASELINE
-from corpuscle.benchmarks.coregulation.standings import default_units, leaderboard, ranking_task, tasks_of
 from corpuscle.report import Result
 
 __all__ = ["headline", "learnt", "unsaid"]

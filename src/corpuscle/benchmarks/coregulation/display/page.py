@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
-from corpuscle.benchmarks.coregulation import figures
-from corpuscle.benchmarks.coregulation.control_figures import controls_section
-from corpuscle.benchmarks.coregulation.findings import headline, learnt, unsaid
-from corpuscle.benchmarks.coregulation.leaderboard_table import comparisons_table, leaderboard_table
-from corpuscle.benchmarks.coregulation.standings import default_units, leaderboard, ranking_task, tasks_of
-from corpuscle.benchmarks.coregulation.words import DEFINITIONS, WORDS
+from corpuscle.benchmarks.coregulation.display import figures
+from corpuscle.benchmarks.coregulation.display.control_figures import controls_section
+from corpuscle.benchmarks.coregulation.display.findings import headline, learnt, unsaid
+from corpuscle.benchmarks.coregulation.display.leaderboard_table import comparisons_table, leaderboard_table
+from corpuscle.benchmarks.coregulation.display.standings import default_units, leaderboard, ranking_task, tasks_of
+from corpuscle.benchmarks.coregulation.display.words import DEFINITIONS, WORDS
 from corpuscle.report import (
     Page,
     Result,

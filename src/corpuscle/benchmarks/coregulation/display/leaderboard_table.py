@@ -8,8 +8,14 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from corpuscle.benchmarks.coregulation.display.standings import (
+    SCORES,
+    TASK_TITLES,
+    default_units,
+    leaderboard,
+    tasks_of,
+)
 from corpuscle.benchmarks.coregulation.options import BASELINE
-from corpuscle.benchmarks.coregulation.standings import SCORES, TASK_TITLES, default_units, leaderboard, tasks_of
 from corpuscle.report import Axis, Cell, Column, Result, frame_table, table, unfold, value_cell
 from corpuscle.report.format import count, defined, fixed, interval, megabytes, seconds, share
 
