@@ -122,6 +122,21 @@ def test_scaling_and_shifting_the_values_changes_no_score():
         assert ours[column] == pytest.approx(theirs[column], rel=1e-9), column
 
 
+@pytest.mark.parametrize("cells", ["auto", "card_union"])
+def test_every_measure_judges_every_kind_of_method(cells):
+    from corpuscle.benchmarks.coregulation.association import MEASURES
+
+    measures = tuple(name for name, measure in MEASURES.items() if not measure.on_counts)
+    result = benchmark(
+        [made_light_chains(n=200)], ["log1p_cp10k", "scran", "knn_smooth"],
+        association=measures, cells=cells, controls=False, variants=False, **(FAST | {"n_boot": 3, "n_null": 3}),
+    )  # fmt: skip
+    assert result.failures.empty
+    rows = result.details[result.details["status"] == "ok"]
+    assert set(rows["association"]) == set(measures)
+    assert rows["r_null_mean"].notna().all()
+
+
 # -- the data card ---------------------------------------------------------------------------------------------
 
 
@@ -270,6 +285,8 @@ def test_option_errors():
         benchmark([made_reporter()], ["raw"], background="best")
     with pytest.raises(OptionError, match="association 'love'"):
         benchmark([made_reporter()], ["raw"], association="love")
+    with pytest.raises(OptionError, match="give it as a method"):
+        benchmark([made_reporter()], ["raw"], association="cscore")
     with pytest.raises(SourceError, match="no source"):
         benchmark([], ["raw"])
     with pytest.raises(NotCountsError):

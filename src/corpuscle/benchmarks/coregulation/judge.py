@@ -235,7 +235,13 @@ def _null_by_formula(unit: Unit, fitted: Any, measure: str, n: int, rng: np.rand
         everywhere = np.zeros((unit.counts.n_obs, n), permuted.dtype)
         everywhere[unit.cells.mask_n] = permuted
         values = fitted.counterfactual(unit.counts, everywhere, unit.b)[unit.cells.mask_n]
-    return associate(a_n, values, measure, depth_n=unit.inside.profile().depth_n)
+    raw_a = unit.inside.columns(np.array([unit.a])).toarray()[:, 0]
+    return _associate_null(a_n, values, raw_a, permuted, measure, unit.inside.profile().depth_n)
+
+
+def _associate_null(a_n: Array, values_nk: Array, raw_n: Array, raw_nk: Array, measure: str, depth_n: Array) -> Array:
+    """(k,) association of the first gene with values whose raw counts are ``raw_nk``."""
+    return associate(a_n, values_nk, measure, zero_n=raw_n == 0, zero_nk=raw_nk == 0, depth_n=depth_n)
 
 
 def _permutations(counts: Any, gene: int, n: int, rng: np.random.Generator) -> Array:
@@ -250,23 +256,27 @@ def _null_union(unit: Unit, fitted: Any, measure: str, n: int, rng: np.random.Ge
     depth_n = counts.profile().depth_n
     a_n = fitted.transform(counts, np.array([unit.a]))
     a_n = (a_n.toarray() if sp.issparse(a_n) else a_n)[:, 0]
+    raw_a = counts.columns(np.array([unit.a])).toarray()[:, 0]
     others = card_union_mask(counts.edit_genes(drop=[str(counts.var_names[unit.b])]))
     permuted = _permutations(counts, unit.b, n, rng)
     values = fitted.counterfactual(counts, permuted, unit.b)
     out = np.empty(n)
     for i in range(n):
         mask = others | (permuted[:, i] > 0)
-        out[i] = associate(a_n[mask], values[mask, i : i + 1], measure, depth_n=depth_n[mask])[0]
+        one = slice(i, i + 1)
+        out[i] = _associate_null(
+            a_n[mask], values[mask, one], raw_a[mask], permuted[mask, one], measure, depth_n[mask]
+        )[0]
     return out
 
 
 def _null_refit(unit: Unit, method: Method, measure: str, options: Options, rng: np.random.Generator, i: int) -> float:
-    gene = str(unit.counts.var_names[unit.b])
-    permuted = _permutations(unit.counts, unit.b, 1, rng)[:, 0]
-    counts = unit.counts.edit_genes(drop=[gene], add={gene: permuted})
+    permuted = _permutations(unit.counts, unit.b, 1, rng)
+    counts = unit.counts.with_columns(np.array([unit.b]), permuted)
     fitted = fit(method, counts, options.seed, *unit.key, "null", str(i))
-    values = fitted.transform(counts, [str(unit.counts.var_names[unit.a]), gene])
+    values = fitted.transform(counts, unit.genes[:2])
     values = values.toarray() if sp.issparse(values) else np.asarray(values, np.float64)
     mask = card_union_mask(counts) if unit.cells.depends_on_pair else unit.cells.mask_n
+    raw_a = counts.columns(np.array([unit.a])).toarray()[mask, 0]
     depth_n = unit.counts.profile().depth_n[mask]
-    return float(associate(values[mask, 0], values[mask, 1:], measure, depth_n=depth_n)[0])
+    return float(_associate_null(values[mask, 0], values[mask, 1:], raw_a, permuted[mask], measure, depth_n)[0])

@@ -62,6 +62,10 @@ class Options:
         for measure in self.association:
             if measure not in MEASURES:
                 raise OptionError(f"association {measure!r} is unknown; use one of {', '.join(MEASURES)}")
+            if MEASURES[measure].on_counts:
+                raise OptionError(
+                    f"association {measure!r} models raw counts, not normalised values; give it as a method"
+                )
         if not self.association:
             raise OptionError("no association measure was given")
         if self.background not in MODES:
