@@ -137,6 +137,17 @@ def test_every_measure_judges_every_kind_of_method(cells):
     assert rows["r_null_mean"].notna().all()
 
 
+def test_without_bootstrap_and_null_the_scores_are_the_same_and_have_no_interval():
+    light = {"n_boot": 0, "n_null": 0, "n_null_refits": 0, "controls": False, "n_background": 60}
+    bare, full = (evaluate(made_reporter(), "log1p_cp10k", **options)[0] for options in (light, light | {"n_boot": 20}))
+    assert bare.score == full.score
+    assert "ci_low" not in bare.rest and "ci_low" in full.rest
+    result = benchmark([made_reporter()], ["log1p_cp10k"], **light)
+    assert result.failures.empty
+    value = result.table.query("metric == 'percentile' and dataset == 'all'").iloc[0]
+    assert value["ci_low"] <= value["value"] <= value["ci_high"]
+
+
 # -- the data card ---------------------------------------------------------------------------------------------
 
 

@@ -188,7 +188,9 @@ def _unit(
     rng = stream(options.seed, sample.id, pair.name, "background")
     background = choose_background(setting.pool, b, mode=options.background, n=options.n_background, rng=rng)
     boot = stream(options.seed, sample.id, pair.name, "bootstrap")
-    weights_bn = bootstrap_weights(cells.n_cells, options.n_boot, boot)
+    weights_bn = np.empty((0, cells.n_cells), np.uint8)
+    if options.n_boot:
+        weights_bn = bootstrap_weights(cells.n_cells, options.n_boot, boot)
     wanted = min(MIN_BACKGROUND, options.n_background)
     few = f"only {background.size} background genes" if background.size < wanted else ""
     note = few or _underpowered(profile.cells_g[a], profile.cells_g[b], cells.n_cells)
