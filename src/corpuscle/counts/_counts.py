@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from corpuscle.counts._check import as_counts, way_out
 from corpuscle.counts._pick import CompactColumns, pick_columns
-from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise
+from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise_threaded
 from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source, csr_of
 from corpuscle.errors import GeneError, NotCountsError, OptionError, SourceError
 
@@ -225,9 +225,7 @@ class Counts:
 
     @cached_property
     def _profile(self) -> Profile:
-        summary = ProfileSummary(self.n_obs, self.n_vars)
-        summarise(self.blocks(), summary)
-        profile = summary.finish()
+        profile = summarise_threaded(self.blocks(), lambda: ProfileSummary(self.n_obs, self.n_vars)).finish()
         if not profile.depth_n.any():
             raise NotCountsError(f"{self.name}: every value is zero; {way_out(self.sources[0].layers)}")
         return profile

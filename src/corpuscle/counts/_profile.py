@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from queue import SimpleQueue
+from typing import Any, Protocol, Self, TypeVar
 
 import numba
 import numpy as np
 import scipy.sparse as sp
 
-__all__ = ["Block", "Profile", "ProfileSummary", "Summary", "summarise"]
+from corpuscle.counts._threads import for_each, n_threads
+
+__all__ = ["Block", "Profile", "ProfileSummary", "Summary", "summarise", "summarise_threaded"]
 
 Array = np.ndarray[Any, Any]
 
@@ -37,11 +40,41 @@ class Summary(Protocol):
         """The answer."""
 
 
+S = TypeVar("S", bound=Summary)
+
+
 def summarise(blocks: Iterable[Block], *summaries: Summary) -> None:
     """Feed every block to every summary: one pass over the data, however many questions."""
     for block in blocks:
         for summary in summaries:
             summary.update(block)
+
+
+def summarise_threaded(blocks: Iterable[Block], make: Callable[[], S]) -> S:
+    """One summary of all blocks, made by several threads that each fill one of their own: merging makes them one.
+
+    Parameters
+    ----------
+    blocks
+        Read one after the other; the next is read while others are taken in.
+    make
+        Returns an empty summary whose ``update`` spends its time in code that lets go of the interpreter lock.
+    """
+    summaries = [make() for _ in range(n_threads())]
+    idle = SimpleQueue[S]()
+    for summary in summaries:
+        idle.put(summary)
+
+    def take_in(block: Block) -> None:
+        summary = idle.get()
+        summary.update(block)
+        idle.put(summary)
+
+    for_each(take_in, blocks)
+    first, *others = summaries
+    for other in others:
+        first.merge(other)
+    return first
 
 
 @dataclass(frozen=True, slots=True)

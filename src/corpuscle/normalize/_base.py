@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 
 from corpuscle.counts import Block, Counts
 from corpuscle.counts._source import BLOCK_ROWS
+from corpuscle.counts._threads import for_each
 from corpuscle.errors import MethodError, OptionError
 from corpuscle.normalize._evaluate import (
     SMALL_COUNTS,
@@ -24,7 +25,6 @@ from corpuscle.normalize._evaluate import (
     row_chunks,
     scatter,
 )
-from corpuscle.normalize._threads import for_each
 
 __all__ = ["ColumnNormalizer", "MatrixNormalizer", "Normalizer", "Values"]
 
