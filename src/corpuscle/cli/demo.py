@@ -37,8 +37,8 @@ def demo(
         console.print(f"  {path.stem}: {seen.n_obs:,} cells x {seen.n_vars:,} genes, values: {seen.verdict.verdict}")
     console.print("A B cell makes light chain kappa or lambda, not both: IGKC and IGLC2 must be negatively correlated.")
     with steps("coregulation") as progress:
-        # One refit a null keeps the demo short; `corpuscle bench` has more by default.
-        result = coregulation.benchmark(files, seed=seed, n_null_refits=1, progress=progress)
+        # `corpuscle bench` also judges variants of the depth and of lambda, and has more refits in its null.
+        result = coregulation.benchmark(files, seed=seed, n_null_refits=1, variants=False, progress=progress)
     result.save(out)
     code = show(result, out, as_json)
     console.print(f"[bold]Learned:[/bold] {escape(coregulation.headline(result))}", soft_wrap=True)
