@@ -6,8 +6,6 @@ to n, and a correlation over the drawn rows equals the weighted correlation over
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -27,6 +25,7 @@ from corpuscle.benchmarks.coregulation._columns import (
 )
 from corpuscle.benchmarks.coregulation._ranks import kendall_bk, spearman_bk
 from corpuscle.benchmarks.coregulation.association import associate, measure_named
+from corpuscle.counts._threads import for_each
 from corpuscle.errors import MethodError, OptionError
 
 __all__ = ["bootstrap_associate", "bootstrap_pearson", "bootstrap_weights", "interval"]
@@ -38,7 +37,6 @@ RANK_KERNELS = {
     "kendall_retied": kendall_bk,
 }
 
-WORKERS = min(8, os.cpu_count() or 1)
 #: A variance below this share of the mean square has lost half of its digits and is computed again from the rows.
 CANCELLATION = 1e-8
 
@@ -195,8 +193,7 @@ def _pearson_chunk(target_n: Array, x_nc: Array, weights_bn: Array) -> Array:
         r_bc[start : start + step, usable_c] = r
 
     # The parts do not depend on the number of workers, so neither do the sums.
-    with ThreadPoolExecutor(WORKERS) as workers:
-        list(workers.map(replicates, range(0, len(weights_bn), step)))
+    for_each(replicates, range(0, len(weights_bn), step))
     return r_bc
 
 
