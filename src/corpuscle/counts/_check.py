@@ -36,6 +36,14 @@ def _first_bad(values: np.ndarray[Any, Any]) -> int:
     return -1
 
 
+@numba.njit(cache=True, nogil=True)
+def _first_unusable(values: np.ndarray[Any, Any]) -> int:
+    for i in range(values.size):
+        if not 0 <= values[i] < np.inf:
+            return i
+    return -1
+
+
 def _kind(value: float) -> str:
     if np.isnan(value):
         return "NaN"
@@ -45,7 +53,14 @@ def _kind(value: float) -> str:
 
 
 def as_counts(
-    x_ng: sp.csr_matrix, *, source: str, first_row: int, cells: Any, genes: Any, advice: str = WAY_OUT
+    x_ng: sp.csr_matrix,
+    *,
+    source: str,
+    first_row: int,
+    cells: Any,
+    genes: Any,
+    advice: str = WAY_OUT,
+    fractional: bool = False,
 ) -> sp.csr_matrix:
     """The same matrix as canonical integer CSR (sorted, no duplicates, no explicit zeros).
 
@@ -57,11 +72,13 @@ def as_counts(
         Where the block is from, for the message: source name, number of its first row, all cell and gene names.
     advice
         What the message tells to do; see :func:`way_out`.
+    fractional
+        Accept fractional values; a matrix that has some is returned as float64.
 
     Raises
     ------
     NotCountsError
-        A stored value is negative, NaN, infinite or fractional.
+        A stored value is negative, NaN, infinite or, unless accepted, fractional.
     """
     data = x_ng.data
     if data.dtype.kind == "b":
@@ -70,6 +87,10 @@ def as_counts(
         raise NotCountsError(f"{source}: values of type {data.dtype} are not numbers; {advice}")
     if data.dtype.kind != "u":
         bad = _first_bad(data)
+        if bad >= 0 and fractional:
+            bad = _first_unusable(data)
+            if bad < 0:
+                return _canonical(csr_of(data.astype(np.float64), x_ng.indices, x_ng.indptr, x_ng.shape))
         if bad >= 0:
             row = int(np.searchsorted(x_ng.indptr, bad, side="right")) - 1
             gene, value = genes[x_ng.indices[bad]], float(data[bad])
@@ -91,9 +112,10 @@ def _canonical(x_ng: sp.csr_matrix) -> sp.csr_matrix:
         return x_ng
     out = x_ng.copy()
     if repeated:
-        out.data = out.data.astype(np.int64)  # a sum of duplicates may leave int32
+        whole = out.data.dtype.kind != "f"
+        out.data = out.data.astype(np.int64 if whole else np.float64)  # a sum of duplicates may leave int32
         out.sum_duplicates()
-        if out.data.max(initial=0) <= INT32_MAX:
+        if whole and out.data.max(initial=0) <= INT32_MAX:
             out.data = out.data.astype(np.int32)
     out.eliminate_zeros()
     return out

@@ -96,8 +96,20 @@ class Counts:
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def blocks(self, size: int = BLOCK_ROWS) -> Iterator[Block]:
+    def blocks(
+        self, size: int = BLOCK_ROWS, *, start: int = 0, stop: int | None = None, fractional: bool = False
+    ) -> Iterator[Block]:
         """Yield consecutive cells, ``size`` at a time, each block checked to be counts.
+
+        Parameters
+        ----------
+        size
+            Cells a block; the last one of a source or of the range may have fewer.
+        start, stop
+            Only these cells, counted over all sources.
+        fractional
+            Let whole numbers be missing, as in counts corrected for ambient RNA: such a block is float64. Negative,
+            NaN and infinite values are refused all the same.
 
         Raises
         ------
@@ -106,8 +118,8 @@ class Counts:
         SourceError
             A file is damaged, or changed since it was opened.
         """
-        for place, start, x_ng in self._stored(size):
-            yield self._block(place, start, self._checked(place, start, x_ng))
+        for place, first, x_ng in self._stored(size, start, self.n_obs if stop is None else stop):
+            yield self._block(place, first, self._checked(place, first, x_ng, fractional=fractional))
 
     def raw_blocks(self, size: int = BLOCK_ROWS) -> Iterator[Block]:
         """Yield blocks as they are stored, whatever the values are: for looking at what :meth:`blocks` refuses.
@@ -117,25 +129,28 @@ class Counts:
         SourceError
             A file is damaged, or changed since it was opened.
         """
-        for place, start, x_ng in self._stored(size):
-            yield self._block(place, start, x_ng)
+        for place, first, x_ng in self._stored(size, 0, self.n_obs):
+            yield self._block(place, first, x_ng)
 
-    def _stored(self, size: int) -> Iterator[tuple[int, int, sp.csr_matrix]]:
+    def _stored(self, size: int, start: int, stop: int) -> Iterator[tuple[int, int, sp.csr_matrix]]:
         """(which source, first row in it, its values) for one block after the other."""
         if size < 1:
             raise OptionError(f"block size {size} is below 1")
         for place, source in enumerate(self.sources):
-            for start in range(0, source.n_obs, size):
-                x_ng = source.rows(start, min(start + size, source.n_obs))
+            begin, end = start - int(self._offsets[place]), min(stop - int(self._offsets[place]), source.n_obs)
+            for first in range(max(begin, 0), end, size):
+                x_ng = source.rows(first, min(first + size, end))
                 self._check_unchanged(place)
-                yield place, start, x_ng
+                yield place, first, x_ng
 
     def _check_unchanged(self, place: int) -> None:
         source = self.sources[place]
         if source.fingerprint() != self._fingerprints[place]:
             raise SourceError(f"{source.name}: the file changed while it was read; run again once it is still")
 
-    def _checked(self, place: int, start: int, x_ng: sp.csr_matrix, genes: pd.Index | None = None) -> sp.csr_matrix:
+    def _checked(
+        self, place: int, start: int, x_ng: sp.csr_matrix, genes: pd.Index | None = None, fractional: bool = False
+    ) -> sp.csr_matrix:
         source = self.sources[place]
         if isinstance(source, MemorySource) and source.checked:
             return x_ng
@@ -146,6 +161,7 @@ class Counts:
             cells=source.obs.index,
             genes=source.var.index if genes is None else genes,
             advice=way_out(source.layers),
+            fractional=fractional,
         )
 
     def _block(self, place: int, start: int, x_ng: sp.csr_matrix) -> Block:

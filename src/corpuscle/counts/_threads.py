@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["for_each", "n_threads"]
+__all__ = ["for_each", "map_ordered", "n_threads"]
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 #: More threads than this wait for memory, not for a processor.
 MOST_THREADS = 8
 
@@ -27,11 +28,21 @@ def for_each(work: Callable[[Item], None], items: Iterable[Item]) -> None:
     The work must write to places of its own and spend its time in code that lets go of the interpreter lock. An
     error in reading or in the work is raised here.
     """
-    with ThreadPoolExecutor(n_threads()) as pool:
-        running: deque[Future[None]] = deque()
+    for _ in map_ordered(work, items):
+        pass
+
+
+def map_ordered(work: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
+    """Yield ``work(item)`` of every item in their order, some worked on at a time, as :func:`for_each` does.
+
+    No more than one item beyond the number of threads is held.
+    """
+    threads = threads or n_threads()
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[Result]] = deque()
         for item in items:
             running.append(pool.submit(work, item))
-            if len(running) >= n_threads():
-                running.popleft().result()
+            if len(running) > threads:
+                yield running.popleft().result()
         while running:
-            running.popleft().result()
+            yield running.popleft().result()

@@ -1,0 +1,1 @@
+"""``corpuscle corpus qc``."""

@@ -1,0 +1,1 @@
+"""Model-ready data sets on disk: quality control, non-zero medians, vocabularies and rank-value tokens."""
