@@ -41,8 +41,9 @@ docs: $(VENV)/dev.stamp       ## the documentation site, into docs/_build/html
 evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the data in CORPUSCLE_DATA
 	$(BIN)/python -m benches.evidence_coregulation
 
-bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence/performance.md
+bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
+	$(BIN)/python -m benches.corpus --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

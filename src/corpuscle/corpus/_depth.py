@@ -62,8 +62,8 @@ class Depth:
         """Whether it comes from the file's ``n_counts``."""
         return self._stated is not None
 
-    def of(self, x_ng: sp.csr_matrix, rows: slice) -> np.ndarray[Any, Any]:
-        """(n,) depth of the cells of a block, ``rows`` being their places in the source.
+    def of(self, x_ng: sp.csr_matrix, rows: slice | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """(n,) depth of the cells of a block, ``rows`` (a range or positions) being their places in the source.
 
         Raises
         ------
@@ -79,8 +79,9 @@ class Depth:
             wrong |= (stated_n == 0) & (computed_n > 0)
         if wrong.any():
             i = int(np.argmax(wrong))
+            place = rows.start + i if isinstance(rows, slice) else int(rows[i])
             raise NotCountsError(
-                f"{self._counts.name}: n_counts of cell {self._counts.obs.index[rows.start + i]!s} is {stated_n[i]:g} but "
+                f"{self._counts.name}: n_counts of cell {self._counts.obs.index[place]!s} is {stated_n[i]:g} but "
                 f"its counts add up to {computed_n[i]:g}; mend the column or take the depth as computed (--depth computed)"
             )
         return stated_n

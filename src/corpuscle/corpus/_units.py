@@ -15,7 +15,18 @@ from corpuscle.counts._open import expand_source
 from corpuscle.counts._profile import Block
 from corpuscle.errors import SourceError
 
-__all__ = ["BLOCK_CELLS", "UNIT_CELLS", "Piece", "SourceSpec", "Unit", "blocks_of", "cut", "list_sources", "opened"]
+__all__ = [
+    "BLOCK_CELLS",
+    "UNIT_CELLS",
+    "Piece",
+    "SourceSpec",
+    "Unit",
+    "blocks_of",
+    "close_opened",
+    "cut",
+    "list_sources",
+    "opened",
+]
 
 #: Cells read at a time. Fixed, because it is also the size of an Arrow record batch, and bytes must not depend on
 #: the machine: about 12 MB at 1,400 genes a cell, 160 MB at 20,000.
@@ -40,12 +51,20 @@ class SourceSpec:
         Accept values that are not whole numbers.
     adata
         The object itself where it is in memory; such a source cannot leave its process.
+    base
+        Folder that a relative name starts from, for a process that works in another.
     """
 
     name: str
     layer: str | None = None
     fractional: bool = False
     adata: Any = field(default=None, compare=False, repr=False)
+    base: str = field(default="", compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Where it is: the name itself in the process where it was given."""
+        return Path(self.name) if self.base in ("", str(Path.cwd())) else Path(self.base, self.name)
 
     def open(self) -> Counts:
         """Open it; close it after use. Prefer :func:`opened`, which remembers.
@@ -55,11 +74,11 @@ class SourceSpec:
         SourceError, NotCountsError
             It cannot be read, or its first cells are not counts.
         """
-        return open_counts(self.name if self.adata is None else self.adata, self.layer, check=not self.fractional)
+        return open_counts(self.path if self.adata is None else self.adata, self.layer, check=not self.fractional)
 
     def stat(self) -> tuple[int, int] | None:
         """(size, mtime in ns) of the file, to notice that it was replaced between two runs; None for a folder."""
-        path = Path(self.name)
+        path = self.path
         if self.adata is not None or not path.is_file():
             return None
         stat = path.stat()
@@ -80,7 +99,7 @@ def list_sources(source: Any, layer: str | None = None, *, fractional: bool = Fa
         if isinstance(one, Path):
             if not one.exists():
                 raise SourceError(f"{one}: there is no such file or folder; check the path")
-            specs.append(SourceSpec(str(one), layer, fractional))
+            specs.append(SourceSpec(str(one), layer, fractional, base=str(Path.cwd())))
         else:
             specs.append(SourceSpec("AnnData", layer, fractional, one))
     if not specs:
@@ -105,6 +124,13 @@ def opened(spec: SourceSpec) -> Counts:
         kept[key] = spec.open()
     kept.move_to_end(key)
     return kept[key]
+
+
+def close_opened() -> None:
+    """Close what :func:`opened` keeps open for this thread."""
+    kept: OrderedDict[Any, Counts] = _local.__dict__.setdefault("kept", OrderedDict())
+    while kept:
+        kept.popitem()[1].close()
 
 
 @dataclass(frozen=True, slots=True)

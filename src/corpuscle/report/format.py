@@ -54,7 +54,8 @@ def significant(value: Any, digits: int = 3) -> str:
 
 def tick_label(value: float) -> str:
     """Write a round number as briefly as an axis wants it."""
-    return _signed(f"{value:.3g}")
+    whole = 1e3 <= abs(value) < 1e6 and abs(value - round(value)) < 1e-6 * abs(value)
+    return _signed(f"{value:,.0f}" if whole else f"{value:.3g}")
 
 
 def count(value: Any) -> str:
