@@ -100,11 +100,14 @@ class DaskWorkers:
         return start
 
     def _share(self, flight: Flight, function: Callable[..., Any], place: int) -> Any:
-        """The function as a task's result, on all workers of now; others fetch it when they first need it."""
+        """The function as a task's result, copied to all workers of now.
+
+        Otherwise Dask would give units that are few to the one worker that has it. Later workers fetch it.
+        """
         name = _name(function)
         flight.start((-1, place), f"sending {name} to the workers", unpack, pack(function), name=f"share-{name}")
         _, future = flight.next_done()
-        with suppress(Exception):  # a worker was lost meanwhile: this only saves time
+        with suppress(Exception):  # a worker was lost meanwhile, and the others fetch it all the same
             flight.client.replicate([future])
         return future
 
