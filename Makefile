@@ -43,7 +43,7 @@ evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the 
 
 bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
-	$(BIN)/python -m benches.corpus --write
+	$(BIN)/python -m benches.corpus
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

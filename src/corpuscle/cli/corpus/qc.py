@@ -99,14 +99,14 @@ def _show(result: QCResult) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("data set", overflow="fold")
+    table.add_column("data set", overflow="fold", min_width=12)
     columns = {
         "cells": "cells", "kept": "kept", "kept %": "share_kept", "empty": "dropped_empty", "total -": "dropped_total_low",
         "total +": "dropped_total_high", "mito -": "dropped_mito_low", "mito +": "dropped_mito_high",
         "few genes": "dropped_few_genes", "left out": "dropped_filter",
     }  # fmt: skip
     for heading in columns:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right")
     for row in result.table.head(SHOWN_SETS).to_dict("records"):
         table.add_row(escape(str(row["dataset"])), *(_shown(row[name]) for name in columns.values()))
     printer = Console()
