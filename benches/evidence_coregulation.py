@@ -9,7 +9,6 @@ of the package, and what differs from them is said where it is used.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pandas as pd
 
 from benches._collider import collider_table
 from benches._machine import machine
+from benches._pages import progress, say, table
 from corpuscle.benchmarks import coregulation
 from corpuscle.benchmarks.coregulation import BASE_METHODS
 from corpuscle.datasets import bundled
@@ -60,29 +60,6 @@ ASSOCIATIONS = (
     "mutual_information",
 )
 LIGHT = {"n_boot": 0, "n_null": 0, "n_null_refits": 0, "controls": False, "variants": False}
-
-
-def table(frame: pd.DataFrame, formats: dict[str, str] | None = None) -> str:
-    """A DataFrame as a Markdown table; undefined stays undefined."""
-    formats = formats or {}
-
-    def shown(column: str, value: object) -> str:
-        if value is None or (isinstance(value, float) and not np.isfinite(value)):
-            return "–"
-        return format(value, formats[column]) if column in formats else str(value)
-
-    head = "| " + " | ".join(map(str, frame.columns)) + " |"
-    rule = "|" + "|".join("---" if frame[c].dtype == object else "---:" for c in frame.columns) + "|"
-    rows = ["| " + " | ".join(shown(c, row[c]) for c in frame.columns) + " |" for row in frame.to_dict("records")]
-    return "\n".join([head, rule, *rows])
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def progress(done: int, total: int, text: str) -> None:
-    say(f"  {done}/{total} {text}")
 
 
 # -- 1. the pairs -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from corpuscle import open_counts
+from corpuscle.benchmarks import clustering, topics
 from corpuscle.benchmarks.coregulation.aggregate import TASKS
 from corpuscle.benchmarks.coregulation.association import MEASURES
 from corpuscle.benchmarks.coregulation.background import MODES
@@ -89,12 +90,17 @@ def test_a_wrong_command_line_is_noticed(line: str) -> None:
 
 
 def test_ids_in_command_lines_exist() -> None:
-    known = {*normalizer_names(), "cscore"}
+    known = {
+        "coregulation": {*normalizer_names(), "cscore", "power"},
+        "clustering": {*clustering.method_names()},
+        "topics": {*topics.method_names()},
+    }
     for parameter in commands():
         words = shlex.split(parameter.values[0], comments=True)
         if "bench" in words and "--methods" in words:
+            benchmark = words[words.index("bench") + 1]
             for method in words[words.index("--methods") + 1].split(","):
-                assert "=" in method or ":" in method or method in known | {"power"}, method
+                assert "=" in method or ":" in method or method in known[benchmark], method
         if "--background" in words:
             assert words[words.index("--background") + 1] in MODES
 

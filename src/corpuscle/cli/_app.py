@@ -45,8 +45,9 @@ def _root(
 
 
 def emit_json(value: Any) -> None:
-    """Print ``value`` to stdout as one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    """Print ``value`` to stdout as one JSON document; a number that is not defined is null."""
+    strict = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
+    sys.stdout.write(json.dumps(strict, indent=2) + "\n")
 
 
 def output_folder(path: Path) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import random
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +11,7 @@ import pandas as pd
 from corpuscle.counts import Counts
 from corpuscle.errors import MethodError, OptionError
 from corpuscle.normalize._base import Array, MatrixNormalizer, nonzero_depth
+from corpuscle.normalize._scvi_quiet import import_scvi, quiet_and_seeded
 
 __all__ = ["SCVI"]
 
@@ -92,9 +88,9 @@ class SCVI(MatrixNormalizer):
         nonzero_depth(counts)
         if counts.n_obs < 10:
             raise MethodError(f"{self.name}: {counts.n_obs} cells are too few to train on; it takes hundreds")
-        scvi = _scvi()
+        scvi = import_scvi()
         self.max_epochs_ = self.max_epochs or min(round(FULL_EPOCHS * REFERENCE_CELLS / counts.n_obs), FULL_EPOCHS)
-        with _quiet_and_seeded(scvi, self.random_state):
+        with quiet_and_seeded(self.random_state):
             adata = _bare_anndata(counts)
             scvi.model.SCVI.setup_anndata(adata)
             self.model_ = scvi.model.SCVI(
@@ -138,7 +134,7 @@ class SCVI(MatrixNormalizer):
 
     def _decode(self, gene: Array) -> Array:
         # Each call draws the same latent states, so that genes decoded apart belong together.
-        with _quiet_and_seeded(_scvi(), self.random_state):
+        with quiet_and_seeded(self.random_state):
             decoded = self.model_.get_normalized_expression(
                 gene_list=[str(i) for i in gene],
                 library_size=1e4,
@@ -149,16 +145,6 @@ class SCVI(MatrixNormalizer):
         return np.asarray(decoded, np.float64)
 
 
-def _scvi() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import scvi
-    except ImportError:
-        raise MethodError("scvi: needs an extra; run: pip install 'corpuscle[models]'") from None
-    return scvi
-
-
 def _bare_anndata(counts: Counts) -> Any:
     """Name genes by position: names may repeat, and the model has no use for anything else."""
     from anndata import AnnData
@@ -166,32 +152,3 @@ def _bare_anndata(counts: Counts) -> Any:
     obs = pd.DataFrame(index=[str(i) for i in range(counts.n_obs)])
     var = pd.DataFrame(index=[str(i) for i in range(counts.n_vars)])
     return AnnData(X=counts.to_csr().astype(np.float32), obs=obs, var=var)
-
-
-@contextmanager
-def _quiet_and_seeded(scvi: Any, seed: int) -> Iterator[None]:
-    """Seed every generator the library draws from, silence it, and afterwards leave all as they were."""
-    import torch
-
-    python_state, numpy_state, old_seed = random.getstate(), np.random.get_state(), scvi.settings.seed  # noqa: NPY002
-    loggers = [logging.getLogger(name) for name in ("scvi", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    environment_seed = os.environ.get("PL_GLOBAL_SEED")
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            scvi.settings.seed = seed
-            try:
-                yield
-            finally:
-                scvi.settings.seed = old_seed
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        os.environ.pop("PL_GLOBAL_SEED", None)
-        if environment_seed is not None:
-            os.environ["PL_GLOBAL_SEED"] = environment_seed
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from corpuscle.benchmarks._paired import holm, sign_flip
 from corpuscle.benchmarks.coregulation.options import BASELINE
 from corpuscle.seeds import stream
 
@@ -28,7 +28,6 @@ METRICS = {
 }
 WINSOR = 10.0
 ROUNDS = 1000
-EXACT_SERIES = 14
 
 #: (sample, pair, method) -> metric -> (n_boot,) bootstrap values over cells.
 Draws = dict[tuple[str, str, str], dict[str, Array]]
@@ -146,31 +145,9 @@ def compare(details: pd.DataFrame, seed: int, baseline: str = BASELINE) -> pd.Da
         found = []
         for method in table.columns.drop(baseline):
             difference = (table[method] - table[baseline]).to_numpy(float)
-            p = _sign_flip(difference, stream(seed, "compare", str(task))) if testable else float("nan")
+            p = sign_flip(difference, stream(seed, "compare", str(task))) if testable else float("nan")
             found.append({"task": task, "method": method, "difference": difference.mean(), "n_series": n, "p": p})
-        for row, holm in zip(found, _holm([row["p"] for row in found]), strict=True):
+        for row, adjusted in zip(found, holm([row["p"] for row in found]), strict=True):
             note = "" if testable else f"not testable: {n} series"
-            rows.append(row | {"p_holm": holm, "note": note})
+            rows.append(row | {"p_holm": adjusted, "note": note})
     return pd.DataFrame(rows, columns=["task", "method", "difference", "n_series", "p", "p_holm", "note"])
-
-
-def _sign_flip(difference_s: Array, rng: np.random.Generator) -> float:
-    """Two-sided p of the mean under random signs: exact for few series."""
-    n = difference_s.size
-    if n <= EXACT_SERIES:
-        signs = np.array(list(product((-1, 1), repeat=n)))
-    else:
-        signs = np.vstack([np.ones(n), rng.choice([-1, 1], size=(2**EXACT_SERIES, n))])
-    means = np.abs(signs @ difference_s)
-    return float((means >= np.abs(difference_s.sum()) - 1e-12).mean())
-
-
-def _holm(p: list[float]) -> list[float]:
-    order = np.argsort(p, kind="stable")
-    out = np.full(len(p), np.nan)
-    highest = 0.0
-    for place, i in enumerate(order):
-        if np.isfinite(p[i]):
-            highest = max(highest, min(1.0, (len(p) - place) * p[i]))
-            out[i] = highest
-    return [float(value) for value in out]

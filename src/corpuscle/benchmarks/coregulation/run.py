@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._provenance import provenance
+from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks.coregulation.compat import card_compat
 from corpuscle.benchmarks.coregulation.controls import Control, cheap_controls, refit_controls
 from corpuscle.benchmarks.coregulation.count_split import judge_split, split_sample
@@ -23,7 +24,6 @@ from corpuscle.benchmarks.coregulation.options import Options
 from corpuscle.benchmarks.coregulation.samples import Unread, require_sources, samples_of
 from corpuscle.benchmarks.coregulation.tables import Tables
 from corpuscle.benchmarks.coregulation.units import Sample, Unit, setting_without_pair, units_of
-from corpuscle.errors import CorpuscleError
 from corpuscle.normalize import Normalizer
 from corpuscle.report import Result
 
@@ -255,12 +255,6 @@ def _version_of(fitted: Normalizer) -> str:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
         return package
-
-
-def reason_of(error: Exception) -> str:
-    """One line for any exception."""
-    line = " ".join(str(error).split()) or "no message"
-    return line if isinstance(error, CorpuscleError) else f"{type(error).__name__}: {line}"
 
 
 class _Guard:
