@@ -50,7 +50,7 @@ with Cost() as cost:
     model = SCE2TM(adata, n_topics=50, n_top_genes=5000)
     model.train(max_epochs=epochs, progress=False)
 loss = model.history["train_loss"].iloc[:, 0].astype(float).to_numpy()
-report(cost, genes=len(model.genes_), epochs=len(loss), first=float(loss[0]), late=float(loss[-6]), last=float(loss[-1]),
+report(cost, genes=len(model.genes_), epochs=len(loss), first=float(loss[0]), late=float(loss[max(len(loss) - 6, 0)]), last=float(loss[-1]),
        sparse=(adata.X.data.nbytes + adata.X.indices.nbytes) / 2**20)
 """
 

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("scvi")
 
+from corpuscle.errors import OptionError  # noqa: E402
 from corpuscle.models.sce2tm.module import SCE2TMModule  # noqa: E402
 from corpuscle.models.sce2tm.recipe import recipe  # noqa: E402
 
@@ -33,3 +34,14 @@ def test_drawing_all_vectors_together_pays_only_without_the_contrast(marginal: t
     assert terms[False][1] < terms[False][0]
     assert terms[True][1] > terms[True][0]
     assert terms[True][1] == pytest.approx(0, abs=1e-2)
+
+
+def test_a_contrast_of_free_vectors_is_refused_where_it_is_chosen() -> None:
+    with pytest.raises(OptionError, match="ecr_contrast"):
+        recipe("corpuscle", normalize_embeddings=False)
+    assert recipe("corpuscle", normalize_embeddings=False, ecr_contrast=False).ecr_weight == 100
+
+
+def test_a_choice_of_the_wrong_type_is_one_line() -> None:
+    with pytest.raises(OptionError, match="n_topics='50' must be a number"):
+        recipe("corpuscle", n_topics="50")

@@ -140,6 +140,9 @@ _NOT_NEGATIVE = ("cross_view_weight", "balance_weight")
 
 
 def _check(r: Recipe) -> None:
+    for name in (*_LEAST, *_POSITIVE, *_NOT_NEGATIVE, "dropout"):
+        if not isinstance(getattr(r, name), int | float) or isinstance(getattr(r, name), bool):
+            raise OptionError(f"{name}={getattr(r, name)!r} must be a number")
     for name, allowed in _CHOICES.items():
         if getattr(r, name) not in allowed:
             raise OptionError(f"{name}={getattr(r, name)!r} must be one of: {', '.join(allowed)}")
@@ -162,6 +165,10 @@ def _check(r: Recipe) -> None:
         raise OptionError(f"max_epochs={r.max_epochs} must be 1 or more, or None")
     if r.lr_step is not None and r.lr_step < 1:
         raise OptionError(f"lr_step={r.lr_step} must be 1 or more, or None")
+    if r.ecr_contrast and not r.normalize_embeddings:
+        raise OptionError(
+            "ecr_contrast with free vectors has no lower bound; give ecr_contrast=False too, or keep normalize_embeddings"
+        )
     if r.ecr_weight != "auto" and not float(r.ecr_weight) >= 0:
         raise OptionError(f"ecr_weight={r.ecr_weight} must not be negative, or 'auto'")
 
