@@ -113,6 +113,10 @@ def ablations(folder: Path, jobs: int) -> str:
 # -- 3. perturbation, 4. transfer ------------------------------------------------------------------------------
 
 
+def mean(values: pd.Series) -> str:
+    return f"{values.mean():.2f}" if values.notna().any() else "–"
+
+
 def perturbations(folder: Path, jobs: int) -> tuple[str, str]:
     found = pd.DataFrame(many("perturbation", perturbation, [(seed,) for seed in SEEDS], folder, jobs))
     numbers = ["chosen", "random_mean", "random_high", "other_type_max", "all", "replicate", "random_p"]
@@ -124,9 +128,9 @@ def perturbations(folder: Path, jobs: int) -> tuple[str, str]:
             continue
         beats = ((part["chosen"] > part["random_high"]) & ~(part["chosen"] <= part["other_type_max"])).sum()
         rows.append({"cell type": cell_type, "metric": metric, "chosen": spread(part["chosen"], ".2f"),
-                     "random": f"{part['random_mean'].mean():.2f}", "random, 95 %": f"{part['random_high'].mean():.2f}",
-                     "other type, best": f"{part['other_type_max'].mean():.2f}", "all topics": f"{part['all'].mean():.2f}",
-                     "replicate": f"{part['replicate'].mean():.2f}", "seeds above controls": f"{beats}/{len(part)}"})  # fmt: skip
+                     "random": mean(part["random_mean"]), "random, 95 %": mean(part["random_high"]),
+                     "other type, best": mean(part["other_type_max"]), "all topics": mean(part["all"]),
+                     "replicate": mean(part["replicate"]), "seeds above controls": f"{beats}/{len(part)}"})  # fmt: skip
     without = found[found["chosen"].isna()].groupby("cell_type")["seed"].nunique()
     return table(pd.DataFrame(rows)), ", ".join(f"{t} ({n} seeds)" for t, n in without.items())
 
