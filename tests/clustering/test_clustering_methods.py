@@ -88,8 +88,10 @@ def test_parameters_are_read_by_their_annotations():
 
 def test_choices_of_the_recipe_are_parameters():
     pytest.importorskip("torch")
-    method = parse_method("sce2tm:n_topics=20,ecr_weight=auto,normalize_embeddings=false,lr_step=none,view=none")
-    assert method.changes == {"n_topics": 20, "ecr_weight": "auto", "normalize_embeddings": False, "lr_step": None}
+    words = "n_topics=20,ecr_weight=auto,normalize_embeddings=false,ecr_contrast=false,lr_step=none"
+    assert parse_method(f"sce2tm:{words},view=none").changes == {
+        "n_topics": 20, "ecr_weight": "auto", "normalize_embeddings": False, "ecr_contrast": False, "lr_step": None,
+    }  # fmt: skip
     assert parse_method("sce2tm:ecr_weight=0").changes == {"ecr_weight": 0.0}
     with pytest.raises(OptionError, match="normalize_embeddings=maybe cannot be read; it must be bool"):
         parse_method("sce2tm:normalize_embeddings=maybe")
