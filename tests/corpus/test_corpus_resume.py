@@ -149,7 +149,7 @@ source, out, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 write = _arrow.HashingFile.write
 
 def slow(self, data):
-    time.sleep(0.002)
+    time.sleep(0.01)
     return write(self, data)
 
 _arrow.HashingFile.write = slow
@@ -160,7 +160,7 @@ for attempt in range(12):
         tokenize(source, out, **options, progress=lambda *_: os.write(writing, b"."))
         os._exit(0)
     os.read(reading, 1)  # the sources are known: from here on it writes
-    time.sleep(random.uniform(0, 0.03 * (attempt + 1)))  # the first is killed early, or none might be
+    time.sleep(random.uniform(0, 0.03 * attempt))  # the first is killed at once, or none might be
     os.kill(child, signal.SIGKILL)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     if os.path.exists(out):
