@@ -22,6 +22,7 @@ from corpuscle.corpus import _exact, _portions
 from corpuscle.corpus._histogram import BINS, RELATIVE_ERROR, GeneHistograms, bin_codes
 from corpuscle.corpus.medians import Medians, medians, read_medians
 from corpuscle.corpus.medians_io import write_medians
+from corpuscle.corpus.qc import run_qc
 from corpuscle.errors import GeneError, MethodError, NotCountsError, OptionError, OutputError, SourceError
 
 #: The function of the same name hides the module.
@@ -326,8 +327,7 @@ def test_only_cells_of_the_filter_are_used() -> None:
 
 
 def test_only_cells_that_pass_quality_control_are_used(tmp_path: Path) -> None:
-    qc = pytest.importorskip("corpuscle.corpus.qc")
-    result = qc.run_qc(str(INPUT), tmp_path / "qc", n_sd=1.0)
+    result = run_qc(str(INPUT), tmp_path / "qc", n_sd=1.0)
     assert 0 < result.n_kept < 200
     found = medians(INPUT, qc=tmp_path / "qc")
     assert found.recipe["cells"] == result.n_kept

@@ -17,7 +17,6 @@ from corpuscle.corpus.presets import resolve_vocabulary
 from corpuscle.corpus.vocabulary_io import read_vocab
 from corpuscle.errors import GeneError, OptionError
 
-pytest.importorskip("corpuscle.cli.corpus")
 INPUT = Path(__file__).parent / "golden" / "input.h5ad"
 
 

@@ -12,24 +12,16 @@ from typing import Any
 import numpy as np
 
 from corpuscle.benchmarks._provenance import sha256
+from corpuscle.benchmarks._sources import Unread, each_data_set
 from corpuscle.benchmarks.clustering.methods import Cells, cells_of
 from corpuscle.benchmarks.clustering.options import Options
-from corpuscle.counts import expand_source
-from corpuscle.errors import CorpuscleError, SourceError
+from corpuscle.errors import SourceError
 
-__all__ = ["DataSet", "Unread", "data_sets"]
+__all__ = ["DataSet", "data_sets"]
 
 Array = np.ndarray[Any, Any]
 #: The name under which means over all data sets are in the tidy table.
 ALL = "all"
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A source that could not become a data set, and why."""
-
-    name: str
-    error: Exception
 
 
 @dataclass
@@ -88,21 +80,7 @@ class DataSet:
 
 def data_sets(sources: Sequence[Any], options: Options) -> Iterator[DataSet | Unread]:
     """Each file or AnnData in turn; one that cannot be found does not stop the others."""
-    seen: dict[str, int] = {ALL: 1}
-    for source in sources:
-        try:
-            items = expand_source(source)
-        except CorpuscleError as error:
-            yield Unread(str(source), error)
-            continue
-        for item in items:
-            name = item.stem if isinstance(item, Path) else "AnnData"
-            seen[name] = seen.get(name, 0) + 1
-            name = name if seen[name] == 1 else f"{name}#{seen[name]}"
-            try:
-                yield _data_set(name, item, options)
-            except (CorpuscleError, OSError) as error:
-                yield Unread(str(item) if isinstance(item, Path) else name, error)
+    return each_data_set(sources, ALL, lambda name, item: _data_set(name, item, options))
 
 
 def _data_set(name: str, item: Any, options: Options) -> DataSet:

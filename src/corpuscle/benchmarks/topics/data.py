@@ -14,15 +14,15 @@ import pandas as pd
 import scipy.sparse as sp
 
 from corpuscle.benchmarks._provenance import sha256
+from corpuscle.benchmarks._sources import Unread, each_data_set
 from corpuscle.benchmarks.clustering.methods import Cells, cells_of
 from corpuscle.benchmarks.topics.options import LABELS, Options
-from corpuscle.counts import expand_source
 from corpuscle.counts.genes import as_symbols
-from corpuscle.errors import CorpuscleError, MethodError, OptionError
+from corpuscle.errors import MethodError, OptionError
 from corpuscle.models._expression import highly_variable, log_normalise
 from corpuscle.normalize._aligned import unique_names
 
-__all__ = ["DataSet", "TopicCells", "Unread", "data_sets", "topic_cells"]
+__all__ = ["DataSet", "TopicCells", "data_sets", "topic_cells"]
 
 Array = np.ndarray[Any, Any]
 #: The name under which means over all data sets are in the tidy table.
@@ -79,31 +79,9 @@ class DataSet:
         return self.cells.name
 
 
-@dataclass(frozen=True)
-class Unread:
-    """A source that could not become a data set, and why."""
-
-    name: str
-    error: Exception
-
-
 def data_sets(sources: Sequence[Any], options: Options) -> Iterator[DataSet | Unread]:
     """Open each file or AnnData in turn; one that cannot be read does not stop the others."""
-    seen: dict[str, int] = {ALL: 1}
-    for source in sources:
-        try:
-            items = expand_source(source)
-        except CorpuscleError as error:
-            yield Unread(str(source), error)
-            continue
-        for item in items:
-            name = item.name.removesuffix(item.suffix) if isinstance(item, Path) else "AnnData"
-            seen[name] = seen.get(name, 0) + 1
-            name = name if seen[name] == 1 else f"{name}#{seen[name]}"
-            try:
-                yield _data_set(name, item, options)
-            except (CorpuscleError, OSError) as error:
-                yield Unread(str(item) if isinstance(item, Path) else name, error)
+    return each_data_set(sources, ALL, lambda name, item: _data_set(name, item, options))
 
 
 def _data_set(name: str, item: Any, options: Options) -> DataSet:
