@@ -20,7 +20,7 @@ $(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(PIP) install -q -c constraints.txt torch==2.13.0
-	$(PIP) install -q -c constraints.txt -e '.[sct,models,distributed,tdigest,interpret,louvain,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[sct,models,text,distributed,tdigest,interpret,sheets,louvain,dev]'
 	@touch $@
 
 demo: $(VENV)/base.stamp      ## the main job on bundled real data, with a report
@@ -42,11 +42,13 @@ evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the 
 	$(BIN)/python -m benches.evidence_coregulation
 	$(BIN)/python -m benches.evidence_clustering
 	$(BIN)/python -m benches.evidence_sce2tm
+	$(BIN)/python -m benches.evidence_annotation
 
 bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
 	$(BIN)/python -m benches.corpus
 	$(BIN)/python -m benches.ecr
+	$(BIN)/python -m benches.annotate --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

@@ -1,7 +1,9 @@
 """Commands: thin files that parse, call and print. Nothing heavy is imported before a command runs."""
 
 from corpuscle.cli import (
+    annotate,
     bench,
+    bench_annotation,
     bench_clustering,
     bench_topics,
     corpus,
@@ -10,14 +12,17 @@ from corpuscle.cli import (
     embed,
     inspect,
     normalize,
+    refine,
     report,
     train,
 )
 from corpuscle.cli._app import app, main
 
 __all__ = [
+    "annotate",
     "app",
     "bench",
+    "bench_annotation",
     "bench_clustering",
     "bench_topics",
     "corpus",
@@ -27,6 +32,7 @@ __all__ = [
     "inspect",
     "main",
     "normalize",
+    "refine",
     "report",
     "train",
 ]

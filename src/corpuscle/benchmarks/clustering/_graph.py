@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import scipy.sparse as sp
 
+from corpuscle.annotate._leiden import igraph_of, partition
+from corpuscle.annotate.neighbours import umap_graph
 from corpuscle.errors import MethodError, OptionError
 
 __all__ = ["Algorithm", "NeighbourGraph", "kmeans", "matched_resolution", "require_louvain"]
@@ -67,26 +69,14 @@ class NeighbourGraph:
 
     @cached_property
     def _undirected(self) -> Any:
-        return _igraph(self._weights_nn, directed=False)
+        return igraph_of(self._weights_nn, directed=False)
 
     @cached_property
     def _directed(self) -> Any:
-        return _igraph(self._weights_nn, directed=True)
+        return igraph_of(self._weights_nn, directed=True)
 
     def _leiden(self, resolution: float) -> Array:
-        import random
-
-        import igraph
-
-        graph = self._undirected
-        igraph.set_random_number_generator(_Draws(self.random_state))
-        try:
-            found = graph.community_leiden(
-                objective_function="modularity", weights="weight", resolution=resolution, n_iterations=2
-            )
-        finally:
-            igraph.set_random_number_generator(random)
-        return np.asarray(found.membership, np.int64)
+        return partition(self._undirected, resolution, self.random_state)
 
     def _louvain(self, resolution: float) -> Array:
         package = self._louvain_package
@@ -137,50 +127,11 @@ def kmeans(embedding_nd: Array, k: int, random_state: int) -> Array:
         return KMeans(n_clusters=k, n_init=KMEANS_STARTS, random_state=random_state).fit_predict(embedding_nd)
 
 
-class _Draws:
-    """Random numbers for igraph from a NumPy stream of its own, so that the process-wide one is left alone."""
-
-    def __init__(self, seed: int) -> None:
-        self._state = np.random.RandomState(seed)  # the stream that scanpy draws from
-
-    def getrandbits(self, k: int) -> int:
-        return int(self._state.tomaxint()) % (1 << k)
-
-    def random(self) -> float:
-        return float(self._state.random_sample())
-
-    def randint(self, low: int, high: int) -> int:
-        return int(self._state.randint(low, high + 1))
-
-    def gauss(self, mean: float, sd: float) -> float:
-        return float(self._state.normal(mean, sd))
-
-
 def _connectivities(embedding_nd: Array, random_state: int) -> sp.csr_matrix:
     """Weights of the neighbour graph, (n, n), symmetric."""
     if len(embedding_nd) < 3:
         raise MethodError(f"{len(embedding_nd)} cells have no neighbour graph; it takes 3 or more")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import scanpy as sc
-        from anndata import AnnData
-
-        adata = AnnData(X=embedding_nd)
-        k = min(N_NEIGHBORS, len(embedding_nd) - 1)
-        sc.pp.neighbors(adata, n_neighbors=k, use_rep="X", random_state=random_state)
-    return adata.obsp["connectivities"]
-
-
-def _igraph(weights_nn: sp.csr_matrix, *, directed: bool) -> Any:
-    """Every stored weight as an edge: each pair of cells twice, once each way, as scanpy has it."""
-    import igraph
-
-    pairs = weights_nn.tocoo()
-    keep = pairs.data != 0
-    graph = igraph.Graph(n=weights_nn.shape[0], directed=directed)
-    graph.add_edges(np.column_stack([pairs.row[keep], pairs.col[keep]]))
-    graph.es["weight"] = pairs.data[keep].astype(np.float64).tolist()
-    return graph
+    return umap_graph(embedding_nd, min(N_NEIGHBORS, len(embedding_nd) - 1), random_state)
 
 
 def require_louvain() -> Any:

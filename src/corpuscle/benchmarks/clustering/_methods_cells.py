@@ -12,15 +12,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from corpuscle.benchmarks._choices import UNLABELLED
 from corpuscle.counts import Counts, expand_source, open_counts
 from corpuscle.errors import MethodError, OptionError, SourceError
 
-__all__ = ["UNLABELLED", "Cells", "Embedded", "cells_of", "checked_result"]
+__all__ = ["Cells", "Embedded", "cells_of", "checked_result"]
 
 Array = np.ndarray[Any, Any]
-
-#: Labels that say there is none, in lower case; cells that carry them are left out and counted.
-UNLABELLED = ("", "nan", "na", "n/a", "none", "null", "unassigned", "unknown", "unlabelled", "unlabeled")
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
 from corpuscle.benchmarks._method_words import construct, named_with, read_method
-from corpuscle.benchmarks.clustering._methods_cells import UNLABELLED, Cells, Embedded, cells_of, checked_result
+from corpuscle.benchmarks.clustering._methods_cells import Cells, Embedded, cells_of, checked_result
 from corpuscle.errors import MethodError, OptionError
 
 __all__ = [
     "ENTRY_POINT_GROUP",
-    "UNLABELLED",
     "Cells",
     "ClusteringMethod",
     "Embedded",

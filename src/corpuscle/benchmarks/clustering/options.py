@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from corpuscle.errors import OptionError
 
-__all__ = ["BASELINES", "Options", "as_seeds", "is_baseline"]
+__all__ = ["BASELINES", "Options", "is_baseline"]
 
 #: What a learned method has to beat: it takes seconds, and no training.
 BASELINES = ("pca_leiden", "pca_kmeans")
@@ -67,10 +66,3 @@ class Options:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``; the number of jobs changes no number, and is not among them."""
         return {key: value for key, value in asdict(self).items() if key != "jobs"}
-
-
-def as_seeds(seeds: int | Sequence[int], first: int) -> tuple[int, ...]:
-    """So many seeds from the first on, or those given."""
-    if isinstance(seeds, int):
-        return tuple(range(first, first + seeds))
-    return tuple(int(seed) for seed in seeds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._choices import as_seeds
 from corpuscle.benchmarks._engines import engine_versions
 from corpuscle.benchmarks._parts import Key, Parts
 from corpuscle.benchmarks._provenance import provenance
@@ -16,7 +17,7 @@ from corpuscle.benchmarks.clustering._data import DataSet, data_sets
 from corpuscle.benchmarks.clustering._entrants import Entrant, entrants
 from corpuscle.benchmarks.clustering._one import Attempt, Task, attempt
 from corpuscle.benchmarks.clustering._processes import side_by_side
-from corpuscle.benchmarks.clustering.options import Options, as_seeds
+from corpuscle.benchmarks.clustering.options import Options
 from corpuscle.benchmarks.clustering.tables import NAME, Tables
 from corpuscle.errors import SourceError
 from corpuscle.report import Result

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from corpuscle.errors import OptionError
 
-__all__ = ["LABELS", "Options", "as_seeds"]
+__all__ = ["LABELS", "Options"]
 
 #: The ``obs`` column that is looked at where no other is named; a file without it simply has no labels.
 LABELS = "cell_type"
@@ -72,10 +71,3 @@ class Options:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for ``run.json``; the number of threads is not among them."""
         return {key: value for key, value in asdict(self).items() if key != "threads"}
-
-
-def as_seeds(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
-    """So many seeds from the first on, or those given."""
-    if isinstance(seeds, int):
-        return tuple(range(first, first + seeds))
-    return tuple(int(seed) for seed in seeds)

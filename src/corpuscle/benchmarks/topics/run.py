@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._choices import as_seeds
 from corpuscle.benchmarks._engines import engine_versions, source_digest
 from corpuscle.benchmarks._method_words import method_params
 from corpuscle.benchmarks._parts import Key, Parts, fingerprint
@@ -19,7 +20,7 @@ from corpuscle.benchmarks.topics.data import DataSet, data_sets
 from corpuscle.benchmarks.topics.enrichment import require_testable
 from corpuscle.benchmarks.topics.gene_sets import GeneSets, read_gmt
 from corpuscle.benchmarks.topics.methods import Reading, TopicMethod
-from corpuscle.benchmarks.topics.options import LABELS, Options, as_seeds
+from corpuscle.benchmarks.topics.options import LABELS, Options
 from corpuscle.benchmarks.topics.score import Reference
 from corpuscle.benchmarks.topics.tables import NAME, Tables
 from corpuscle.errors import CorpuscleError, SourceError

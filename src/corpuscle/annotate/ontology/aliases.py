@@ -1,0 +1,142 @@
+"""Spellings that data sets use and the Cell Ontology does not have, or has for something else."""
+
+from __future__ import annotations
+
+__all__ = ["ALIASES", "AMBIGUOUS", "NO_TYPE"]
+
+#: Spelling -> id. The order of words, upper case, ``+``, ``positive`` and the word ``cell`` do not matter.
+#: Where the ontology has no term as narrow as the spelling, the id is the nearest wider one.
+ALIASES: dict[str, str] = {
+    # lymphocytes
+    "B": "CL:0000236",
+    "T": "CL:0000084",
+    "NK": "CL:0000623",
+    "CD56 NK": "CL:0000623",
+    "NK CD56bright": "CL:0000938",
+    "NK CD56dim": "CL:0000939",
+    "NKT": "CL:0000814",
+    "ILC": "CL:0001065",
+    "Plasma": "CL:0000786",
+    "Treg": "CL:0000815",
+    "T reg": "CL:0000815",
+    "CD4 Treg": "CL:0000792",
+    "CD4 T reg": "CL:0000792",
+    "CD4 CD25 T reg": "CL:0000792",
+    "Th": "CL:0000912",
+    "Tfh": "CL:0002038",
+    "CD4 T helper1": "CL:0000545",
+    "CD4 T helper2": "CL:0000546",
+    "CD4 T": "CL:0000624",
+    "CD4": "CL:0000624",
+    "CD4 naive": "CL:0000895",
+    "CD4 naive T": "CL:0000895",
+    "CD4 CD45RA CD25- naive T": "CL:0000895",
+    "CD4 memory": "CL:0000897",
+    "CD4 memory T": "CL:0000897",
+    "CD4 CD45RO memory": "CL:0001204",
+    "CD4 TCM": "CL:0000904",
+    "CD4 central memory T": "CL:0000904",
+    "CD4 TEM": "CL:0000905",
+    "CD4 effector memory T": "CL:0000905",
+    "CD4 CTL": "CL:0000934",
+    "CD4 cytotoxic T": "CL:0000934",
+    "CD8 T": "CL:0000625",
+    "CD8": "CL:0000625",
+    "CD8 naive": "CL:0000900",
+    "CD8 naive T": "CL:0000900",
+    "CD8 CD45RA naive cytotoxic": "CL:0000900",
+    "CD8 memory": "CL:0000909",
+    "CD8 memory T": "CL:0000909",
+    "CD8 TCM": "CL:0000907",
+    "CD8 central memory T": "CL:0000907",
+    "CD8 TEM": "CL:0000913",
+    "CD8 effector memory T": "CL:0000913",
+    "CD8 CTL": "CL:0000794",
+    "CD8 cytotoxic T": "CL:0000794",
+    "MAIT": "CL:0000940",
+    "gdT": "CL:0000798",
+    "gamma delta T": "CL:0000798",
+    # myeloid cells; CD16 monocytes of data sets are the non-classical ones, while the ontology has
+    # "CD16+ monocyte" as a synonym of the intermediate ones
+    "Mono": "CL:0000576",
+    "Mo": "CL:0000576",
+    "CD14": "CL:0001054",
+    "CD14 Mono": "CL:0001054",
+    "CD16 Mono": "CL:0002396",
+    "CD16 monocyte": "CL:0002396",
+    "FCGR3A Mono": "CL:0002396",
+    "FCGR3A monocyte": "CL:0002396",
+    "Mac": "CL:0000235",
+    "Macro": "CL:0000235",
+    "DC": "CL:0000451",
+    "pDC": "CL:0000784",
+    "cDC": "CL:0000990",
+    "cDC1": "CL:0002394",
+    "cDC2": "CL:0002399",
+    "ASDC": "CL:0017009",
+    "Neutro": "CL:0000775",
+    "Eos": "CL:0000771",
+    "Baso": "CL:0000767",
+    "Mast": "CL:0000097",
+    # progenitors, red cells and platelets; cells that express haemoglobin are seldom all mature
+    "HSC": "CL:0000037",
+    "HSPC": "CL:0008001",
+    "CD34": "CL:0008001",
+    "CD34 progenitor": "CL:0008001",
+    "MPP": "CL:0000837",
+    "CMP": "CL:0000049",
+    "CLP": "CL:0000051",
+    "GMP": "CL:0000557",
+    "MEP": "CL:0000050",
+    "Mk": "CL:0000556",
+    "Mega": "CL:0000556",
+    "Plt": "CL:0000233",
+    "Ery": "CL:0000764",
+    "Eryth": "CL:0000764",
+    "Erythroid": "CL:0000764",
+    # tissue
+    "Endo": "CL:0000115",
+    "EC": "CL:0000115",
+    "Epi": "CL:0000066",
+    "Fib": "CL:0000057",
+    "Fibro": "CL:0000057",
+    "SMC": "CL:0000192",
+    "CM": "CL:0000746",
+    "Kera": "CL:0000312",
+    "AT1": "CL:0002062",
+    "AT2": "CL:0002063",
+    "Ductal": "CL:0000068",
+    # bare Greek letters are islet cells
+    "alpha": "CL:0000171",
+    "beta": "CL:0000169",
+    "delta": "CL:0000173",
+    "gamma": "CL:0002275",
+    "epsilon": "CL:0005019",
+    # brain
+    "Astro": "CL:0000127",
+    "Oligo": "CL:0000128",
+    "OPC": "CL:0002453",
+    "Microglia": "CL:0000129",
+    "NPC": "CL:0011020",
+    "excitatory neuron": "CL:0000679",
+    "inhibitory neuron": "CL:0000617",
+}
+
+#: Spelling -> what it may stand for. None of them is chosen. DC1 and DC2 changed their meaning over the years.
+AMBIGUOUS: dict[str, tuple[str, ...]] = {
+    "DC1": ("CL:0000990", "CL:0002394"),
+    "DC2": ("CL:0002399", "CL:0000784"),
+    "IPC": ("CL:0000784", "CL:0011020"),
+    "Neu": ("CL:0000775", "CL:0000540"),
+    "Lymph": ("CL:0000542", "CL:0002138"),
+    "PC": ("CL:0000786", "CL:0000121", "CL:0000669"),
+}
+
+#: Labels that say that a cell has no type, in lower case.
+NO_TYPE = frozenset(
+    [
+        *("", "?", "-", "na", "n/a", "nan", "none", "unassigned", "not assigned", "unknown", "undefined"),
+        *("unlabeled", "unlabelled", "doublet", "doublets", "multiplet", "ambiguous", "debris", "low quality"),
+        *("other", "others"),
+    ]
+)
