@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from corpuscle.errors import SourceError
 
-__all__ = ["Scalar", "read_pickled_dictionary"]
+__all__ = ["STEPS", "Machine", "Refused", "Scalar", "read_pickled_dictionary"]
 
 Scalar = str | int | float | bool
 #: What one function of NumPy's, or of Python's for bytes in protocol 2, becomes here.
@@ -47,7 +47,7 @@ class _Number:
         self.code, self.order = code, "<"
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """What is wrong with the file, for the line that names it."""
 
 
@@ -80,9 +80,9 @@ def read_pickled_dictionary(data: bytes, *, source: str) -> dict[str, Scalar]:
         It asks for a function, a persistent object or an extension, is cut short, or is not a flat dictionary.
     """
     try:
-        value = _Machine(data).run()
+        value = Machine(data).run()
         return _flat(value)
-    except _Refused as problem:
+    except Refused as problem:
         raise SourceError(f"{source}: {problem}") from None
     except (
         IndexError,
@@ -99,10 +99,10 @@ def read_pickled_dictionary(data: bytes, *, source: str) -> dict[str, Scalar]:
 
 def _flat(value: Any) -> dict[str, Scalar]:
     if not isinstance(value, dict):
-        raise _Refused(f"the pickle holds a {_type(value)} where a dictionary is needed; give another file")
+        raise Refused(f"the pickle holds a {_type(value)} where a dictionary is needed; give another file")
     for key, one in value.items():
         if not isinstance(one, str | int | float):
-            raise _Refused(f"the value of {key[:40]!r} is a {_type(one)}, not a number or a name; give another file")
+            raise Refused(f"the value of {key[:40]!r} is a {_type(one)}, not a number or a name; give another file")
     return value
 
 
@@ -110,7 +110,7 @@ def _type(value: Any) -> str:
     return {_Global: "function", _Number: "dtype"}.get(type(value), type(value).__name__)
 
 
-class _Machine:
+class Machine:
     """The stack machine of pickles, without the instructions that reach outside."""
 
     def __init__(self, data: bytes) -> None:
@@ -122,17 +122,17 @@ class _Machine:
         """Carry out the file to its end and return what it leaves."""
         data = self.data
         if len(data) < 2 or data[0] != 0x80 or data[1] not in PROTOCOLS:
-            raise _Refused("not a pickle of protocol 2 to 5; write it again with a current Python, or as JSON or TSV")
+            raise Refused("not a pickle of protocol 2 to 5; write it again with a current Python, or as JSON or TSV")
         while True:
             if self.at >= len(data):
-                raise _Refused("the pickle is cut short; get the file again")
+                raise Refused("the pickle is cut short; get the file again")
             code = data[self.at]
             self.at += 1
             if code == STOP:
                 return self.stack.pop()
             step = STEPS.get(code)
             if step is None:
-                raise _Refused(
+                raise Refused(
                     f"refused: the pickle uses the instruction {_opcode_name(code)}, which a plain dictionary does not "
                     f"need; get the original file, or convert it to JSON or TSV where you trust it"
                 )
@@ -144,7 +144,7 @@ class _Machine:
         """The next ``n`` bytes."""
         chunk = self.data[self.at : self.at + n]
         if len(chunk) != n:
-            raise _Refused("the pickle is cut short; get the file again")
+            raise Refused("the pickle is cut short; get the file again")
         self.at += n
         return chunk
 
@@ -172,26 +172,26 @@ class _Machine:
                 items = self.stack[place + 1 :]
                 del self.stack[place:]
                 return items
-        raise _Refused("the pickle is damaged; get the file again")
+        raise Refused("the pickle is damaged; get the file again")
 
     def set_items(self, items: list[Any]) -> None:
         """Put keys and values into the dictionary on top."""
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise _Refused("the pickle is damaged; get the file again")
+            raise Refused("the pickle is damaged; get the file again")
         for i in range(0, len(items), 2):
             key, value = items[i], items[i + 1]
             if not isinstance(key, str):
-                raise _Refused(f"a key of the dictionary is a {_type(key)}, not a name; give another file")
+                raise Refused(f"a key of the dictionary is a {_type(key)}, not a name; give another file")
             if key in target:
-                raise _Refused(f"the key {key[:40]!r} is there twice; keep one of them")
+                raise Refused(f"the key {key[:40]!r} is there twice; keep one of them")
             target[key] = value
 
     def append(self, items: list[Any]) -> None:
         """Put items into the list on top."""
         target = self.stack[-1]
         if not isinstance(target, list):
-            raise _Refused("the pickle is damaged; get the file again")
+            raise Refused("the pickle is damaged; get the file again")
         target.extend(items)
 
     def keep(self, index: int) -> None:
@@ -205,7 +205,7 @@ class _Machine:
         full = f"{module}.{name}"
         if full not in ALLOWED:
             shown = re.sub(r"[^\w.]", "?", full)[:80]
-            raise _Refused(
+            raise Refused(
                 f"refused: the pickle asks for {shown}, which a dictionary of genes does not need and which could run "
                 f"code; get the original file, or convert it to JSON or TSV where you trust it"
             )
@@ -215,9 +215,7 @@ class _Machine:
         """Do what an allowed function would do with its arguments."""
         args, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or not isinstance(args, tuple):
-            raise _Refused(
-                "refused: the pickle calls something that is no function of a NumPy scalar; get another file"
-            )
+            raise Refused("refused: the pickle calls something that is no function of a NumPy scalar; get another file")
         self.push(FUNCTIONS[function.role](*args))
 
     def set_state(self) -> None:
@@ -225,26 +223,26 @@ class _Machine:
         state, target = self.stack.pop(), self.stack[-1]
         plain = isinstance(state, tuple) and len(state) in (8, 9) and state[2:5] == (None, None, None)
         if not isinstance(target, _Number) or not plain or state[1] not in BYTE_ORDERS:
-            raise _Refused("refused: the pickle sets the state of something that is no numeric type; get another file")
+            raise Refused("refused: the pickle sets the state of something that is no numeric type; get another file")
         target.order = BYTE_ORDERS[state[1]]
 
 
 def _number_type(code: Any, *flags: Any) -> _Number:
     if code not in STRUCT_CODES or len(flags) > 2:
-        raise _Refused(f"refused: NumPy type {str(code)[:20]!r} is not a plain number; convert the file to JSON or TSV")
+        raise Refused(f"refused: NumPy type {str(code)[:20]!r} is not a plain number; convert the file to JSON or TSV")
     return _Number(code)
 
 
 def _scalar(kind: Any, raw: Any) -> Scalar:
     if not isinstance(kind, _Number) or not isinstance(raw, bytes):
-        raise _Refused("refused: a NumPy scalar in the pickle is not a plain number; convert the file to JSON or TSV")
+        raise Refused("refused: a NumPy scalar in the pickle is not a plain number; convert the file to JSON or TSV")
     value: Scalar = struct.unpack(kind.order + STRUCT_CODES[kind.code], raw)[0]
     return value
 
 
 def _encoded(text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise _Refused("the pickle is damaged; get the file again")
+        raise Refused("the pickle is damaged; get the file again")
     return text.encode("latin1")
 
 
@@ -258,23 +256,23 @@ def _opcode_name(code: int) -> str:
     return f"0x{code:02x}"
 
 
-def _stack_global(machine: _Machine) -> None:
+def _stack_global(machine: Machine) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise _Refused("the pickle is damaged; get the file again")
+        raise Refused("the pickle is damaged; get the file again")
     machine.name(module, name)
 
 
-def _last(machine: _Machine, n: int) -> list[Any]:
+def _last(machine: Machine, n: int) -> list[Any]:
     if len(machine.stack) < n:
-        raise _Refused("the pickle is damaged; get the file again")
+        raise Refused("the pickle is damaged; get the file again")
     items = machine.stack[-n:]
     del machine.stack[-n:]
     return items
 
 
 STOP = pickle.STOP[0]
-STEPS: dict[int, Callable[[_Machine], Any]] = {
+STEPS: dict[int, Callable[[Machine], Any]] = {
     code[0]: step
     for code, step in {
         pickle.FRAME: lambda m: m.take(8),
@@ -310,8 +308,8 @@ STEPS: dict[int, Callable[[_Machine], Any]] = {
         pickle.LONG_BINGET: lambda m: m.push(m.memo[m.number("<I", 4)]),
         pickle.GLOBAL: lambda m: m.name(m.line(), m.line()),
         pickle.STACK_GLOBAL: _stack_global,
-        pickle.REDUCE: _Machine.call,
-        pickle.BUILD: _Machine.set_state,
+        pickle.REDUCE: Machine.call,
+        pickle.BUILD: Machine.set_state,
         pickle.PROTO: lambda m: m.take(1),
     }.items()
 }

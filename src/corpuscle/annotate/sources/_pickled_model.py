@@ -21,7 +21,7 @@ import numpy as np
 
 from corpuscle.annotate.sources._pickled_parts import DAMAGED, SCALARS, NumberType, Record, Refused, Stored, sized_array
 from corpuscle.corpus._pickles import STEPS as PLAIN_STEPS
-from corpuscle.corpus._pickles import _Machine
+from corpuscle.corpus._pickles import Machine
 from corpuscle.errors import SourceError
 
 __all__ = ["read_pickled_model"]
@@ -86,7 +86,7 @@ def read_pickled_model(data: bytes, *, source: str) -> Any:
         raise SourceError(f"{source}: {DAMAGED}") from None
 
 
-class _ModelMachine(_Machine):
+class _ModelMachine(Machine):
     """The stack machine of pickles, with arrays and inert records, and nothing that reaches outside."""
 
     def __init__(self, data: bytes) -> None:

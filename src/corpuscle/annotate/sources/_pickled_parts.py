@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from corpuscle.corpus._pickles import _Refused as Refused
+from corpuscle.corpus._pickles import Refused
 
 __all__ = ["DAMAGED", "SCALARS", "NumberType", "Record", "Refused", "Stored", "sized_array"]
 
