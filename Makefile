@@ -20,7 +20,7 @@ $(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(PIP) install -q -c constraints.txt torch==2.13.0
-	$(PIP) install -q -c constraints.txt -e '.[sct,models,text,distributed,tdigest,interpret,sheets,louvain,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[sct,models,text,distributed,tdigest,interpret,remote,sheets,louvain,dev]'
 	@touch $@
 
 demo: $(VENV)/base.stamp      ## the main job on bundled real data, with a report
@@ -49,6 +49,7 @@ bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs
 	$(BIN)/python -m benches.corpus
 	$(BIN)/python -m benches.ecr
 	$(BIN)/python -m benches.annotate --write
+	$(BIN)/python -m benches.pairs --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

@@ -14,7 +14,7 @@ from corpuscle.errors import OptionError
 
 __all__ = ["report", "verify"]
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that corpus tokenize wrote.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder that corpus tokenize or corpus pair wrote.")]
 
 
 @corpus.command("verify", epilog="Example: corpuscle corpus verify blood.dataset --preset geneformer-v1")
@@ -26,16 +26,19 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Look at names, sizes and the vocabulary only.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Check a data set: checksums of all files, the hash of its vocabulary, and every row.
+    """Check a data set of tokens or of pairs: checksums of all files, the vocabulary's hash or the archives, every row.
 
     Exit code 2 if anything is wrong, with one line for each problem.
     """
+    from corpuscle.corpus.pairs import is_pairs_folder
     from corpuscle.corpus.verify import verify as check
 
     if preset is not None and vocab is not None:
         raise OptionError("give --preset or --vocab, not both")
     if medians is not None and preset is None and vocab is None:
         raise OptionError("--medians belong to a vocabulary; give --preset or --vocab too")
+    if is_pairs_folder(directory):
+        return _verify_pairs(directory, quick=quick, as_json=as_json)
     with steps("verify") as progress:
         found = check(directory, vocabulary=preset or vocab, medians=medians, quick=quick, progress=progress)
     if as_json:
@@ -48,6 +51,21 @@ def verify(
     seen = "names, sizes and vocabulary are" if quick else f"{found.rows:,} rows, {found.tokens:,} tokens, all"
     console.print(f"{directory}: {seen} as they were written", soft_wrap=True, markup=False, highlight=False)
     return 0
+
+
+def _verify_pairs(directory: Path, *, quick: bool, as_json: bool) -> int:
+    from corpuscle.corpus.pairs.check import verify_pairs
+
+    found = verify_pairs(directory, deep=not quick)
+    if as_json:
+        emit_json(found.to_dict())
+        return 0 if found.ok else 2
+    for line in found.lines():
+        console.print(f"error: {line}", soft_wrap=True, markup=False, highlight=False)
+    if found.ok:
+        line = f"{directory}: {found.rows:,} rows, {found.archives:,} archives, all as they were written"
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return 0 if found.ok else 2
 
 
 @corpus.command("report", epilog="Example: corpuscle corpus report blood.dataset -o blood.html")
