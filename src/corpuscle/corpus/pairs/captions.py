@@ -161,7 +161,7 @@ class Join:
 
     @property
     def source(self) -> str:
-        """The sources of the parts, joined by `` + ``."""
+        """The sources of the parts, with plus signs between them."""
         return " + ".join(part.source for part in self.parts)
 
     @property
