@@ -15,6 +15,7 @@ from corpuscle.cli import (
     refine,
     report,
     train,
+    train_cell_text,
 )
 from corpuscle.cli._app import app, main
 
@@ -35,4 +36,5 @@ __all__ = [
     "refine",
     "report",
     "train",
+    "train_cell_text",
 ]

@@ -10,10 +10,10 @@ from typing import Any
 
 from corpuscle.errors import MethodError
 
-__all__ = ["SCE2TM"]
+__all__ = ["SCE2TM", "CellText"]
 
 #: Public name -> where it is; imported only when it is asked for, since PyTorch takes seconds.
-_WHERE = {"SCE2TM": "corpuscle.models.sce2tm"}
+_WHERE = {"SCE2TM": "corpuscle.models.sce2tm", "CellText": "corpuscle.models.celltext"}
 
 
 def __getattr__(name: str) -> Any:
