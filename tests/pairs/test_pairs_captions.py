@@ -115,7 +115,12 @@ def test_no_cells_have_no_captions() -> None:
 
 #: Words that are what is left of a missing value.
 NOT_SAID = ("", "nan", "NaN", "<NA>")
-words = st.one_of(st.none(), st.text(max_size=6), st.sampled_from(["x", "y {z}", *NOT_SAID]))
+# No NUL: no file of cells can hold one, and pandas takes it for the end of a word.
+words = st.one_of(
+    st.none(),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6),
+    st.sampled_from(["x", "y {z}", *NOT_SAID]),
+)
 
 
 @given(st.lists(st.tuples(words, words), min_size=1, max_size=12), st.integers(0, 12))
