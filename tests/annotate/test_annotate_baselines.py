@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
+import pbmc68k
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -21,11 +19,6 @@ from corpuscle.annotate.baselines import (
     uncertainty,
 )
 from corpuscle.errors import OptionError, SourceError
-
-sys.path.insert(0, str(Path(__file__).parent))
-import pbmc68k
-
-needs_tables = pytest.mark.skipif(pbmc68k.asctb() is None, reason="the ASCT+B tables are not in the data folder")
 
 
 def path_of(n: int, isolated: int = 0) -> sp.csr_matrix:
@@ -65,7 +58,6 @@ def test_other_resolutions_reach_theirs(resolution, accuracy, macro_f1):
     assert np.mean([pbmc68k.macro_f1(one) for one in votes]) == pytest.approx(macro_f1, abs=0.02)
 
 
-@needs_tables
 def test_majority_vote_on_biased_markers_keeps_the_rare_types():
     best_n = pbmc68k.asctb().argmax(1)
     votes = [majority_vote(best_n, pbmc68k.umap_graph(), seed=seed).best_n for seed in range(20)]
@@ -79,7 +71,6 @@ def test_three_steps_of_spreading_reach_their_known_figures():
     assert pbmc68k.macro_f1(best_n) == pytest.approx(0.684, abs=0.01)
 
 
-@needs_tables
 def test_three_steps_of_spreading_reach_their_known_figures_on_biased_markers():
     best_n = propagate(pbmc68k.asctb(), pbmc68k.umap_graph()).argmax(1)
     assert pbmc68k.accuracy(best_n) == pytest.approx(0.741, abs=0.01)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from fake_annotation import BadScores, Marked, Mode, made_cells
+from tests.pages import Seen, rows_of
 
 from corpuscle.benchmarks import annotation
 from corpuscle.benchmarks.annotation.display.findings import learnt
@@ -16,29 +16,6 @@ from corpuscle.report import Result
 from corpuscle.report.format import fixed
 
 HOSTILE = "<script>alert(1)</script>\"'&\u2028</style><!--"
-
-
-class Seen(HTMLParser):
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def values(self, attribute: str) -> list[str]:
-        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
-
-
-def rows_of(html: str, id: str) -> list[list[str]]:
-    body = html.split(f'<table id="{id}"')[1].split("</table>")[0].split("<tbody>")[1]
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in body.split("</tr>")[:-1]]
-    return [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in rows]
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ class Point:
 
 
 def test_methods_of_other_packages(monkeypatch):
-    monkeypatch.setattr(methods, "_external", lambda: {"brought": Point(False), "broken": Point(True)})
+    monkeypatch.setattr(methods.PLUGINS, "external", {"brought": Point(False), "broken": Point(True)})
     assert method_names() == [*OURS, "broken", "brought"]
     assert clustering_method("brought").told == "n_types"
     with pytest.raises(OptionError, match="cannot be loaded: RuntimeError: no such library"):

@@ -7,13 +7,13 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
 import numpy as np
 import pytest
+from tests.pages import Seen
 
 from corpuscle.cli import main
 from corpuscle.corpus._padding import padding_table
@@ -28,22 +28,6 @@ from corpuscle.report.corpus_page import corpus_page, save_corpus_page
 
 GOLDEN = Path(__file__).parent / "golden" / "input.h5ad"
 HOSTILE = "<script>alert(1)</script>\"'&</style><!--\ud800"
-
-
-class Seen(HTMLParser):
-    """Elements, ids and text of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,7 @@ def test_another_packages_broken_method_does_not_hide_the_others(monkeypatch, ca
         def load(self) -> None:
             raise ImportError("no module named nowhere")
 
-    monkeypatch.setattr(_registry, "_external", lambda: {"theirs": Broken()})
+    monkeypatch.setattr(_registry.PLUGINS, "external", {"theirs": Broken()})
     assert run("--list", "--json") == 0
     rows = {row["method"]: row for row in json.loads(capsys.readouterr().out)}
     assert "no module named nowhere" in rows["theirs"]["formula"] and "raw" in rows

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_cells import pbmc68k
 
-from corpuscle.corpus.pairs.captions import CaptionRule, Column, Join, Template, missing_values, parse_caption
+from corpuscle.corpus.pairs.captions import CaptionRule, Column, Join, Template, parse_caption
 from corpuscle.errors import OptionError
 
 
@@ -28,9 +28,8 @@ def test_a_template_speaks_each_cells_values_and_none_where_one_is_missing() -> 
     assert said.tolist() == ["This is a B cell from blood.", None, None, "This is a B cell from bone marrow."]
 
 
-def test_a_column_is_tidied_and_its_missing_values_are_counted() -> None:
+def test_a_column_is_tidied_and_a_missing_value_is_none() -> None:
     assert Column("tissue").captions(cells()).tolist() == ["blood", "blood", None, "bone marrow"]
-    assert missing_values(cells(), "{cell_type} of age {age} in {tissue}") == {"cell_type": 1, "age": 1, "tissue": 1}
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "<NA>", "", "\t", None, float("nan"), pd.NA, pd.NaT])

@@ -239,7 +239,7 @@ class Point:
 
 
 def test_another_package_can_bring_an_embedding(monkeypatch, tmp_path):
-    monkeypatch.setattr(embedders, "_external", lambda: {"depth": Point()})
+    monkeypatch.setattr(embedders.PLUGINS, "external", {"depth": Point()})
     assert embedder_names()[-1] == "depth"
     fitted = embedder("depth:scale=0.5").fit(lambda: [pbmc()])
     loaded = load_embedder(save_embedder(fitted, tmp_path / "depth.npz"))

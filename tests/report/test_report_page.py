@@ -7,42 +7,17 @@ import dataclasses
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 from fake_result import METHODS, make_result
+from tests.pages import Seen, rows_of
 
 from corpuscle.report import Result
 from corpuscle.report.format import fixed
 
 HOSTILE = "<script>alert(1)</script>\"'&\u2028</style><!--"
-
-
-class Seen(HTMLParser):
-    """Elements, ids, links and the text of table cells."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def values(self, attribute: str) -> list[str]:
-        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
-
-
-def rows_of(html: str, id: str) -> list[list[str]]:
-    body = html.split(f'<table id="{id}"')[1].split("</table>")[0].split("<tbody>")[1]
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in body.split("</tr>")[:-1]]
-    return [[re.sub(r"<[^>]*>", "", cell).strip() for cell in row] for row in rows]
 
 
 def hostile(result: Result) -> Result:

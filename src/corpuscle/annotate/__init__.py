@@ -5,8 +5,7 @@ What needs more than NumPy, pandas and SciPy is imported when it is first asked 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from corpuscle._lazy import lazy
 
 # Functions that have the name of their module are bound here, or the module would take the name when it is imported.
 from corpuscle.annotate.diagnose import diagnose
@@ -34,7 +33,9 @@ _WHERE = {
     "annotate.sources.sentences": ("cell_sentences",),
     "annotate.sources.text": ("embedding_scores", "text_scores"),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names}
+__getattr__, __dir__ = lazy(
+    __name__, {name: f"corpuscle.{module}" for module, names in _WHERE.items() for name in names}
+)
 
 __all__ = [
     "CellOntology",
@@ -78,13 +79,3 @@ __all__ = [
     "transform",
     "write_scores",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"corpuscle.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

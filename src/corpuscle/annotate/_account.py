@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corpuscle._versions import installed
 from corpuscle.annotate._cell_graph import CellGraph
 from corpuscle.annotate._changes import Changes, compare
 from corpuscle.annotate.diagnose import Diagnosis, diagnose, listed
@@ -112,7 +113,7 @@ def account(
         "path": None if refined.path is None else _path_arrays(refined.path, types),
         "notes": notes,
         "warnings": lines,
-        "versions": _versions(),
+        "versions": installed(("corpuscle", "anndata", "numpy", "scipy")),
     }
 
 
@@ -142,9 +143,3 @@ def _path_arrays(path: pd.DataFrame, types: Sequence[str]) -> dict[str, Array]:
         **{name: whole[name].to_numpy(np.float64) for name in ("changed", "entropy", "erased")},
         "cells": cells[list(types)].to_numpy(np.int64),
     }
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("corpuscle", "anndata", "numpy", "scipy")}

@@ -8,7 +8,7 @@ import numpy as np
 
 from corpuscle.annotate._graph import Graph
 
-__all__ = ["agreement_of", "same_label_weight", "sum_of_squares"]
+__all__ = ["ROWS", "agreement_of", "same_label_weight", "sum_of_squares"]
 
 Array = np.ndarray[Any, Any]
 #: Cells that are looked at at a time.

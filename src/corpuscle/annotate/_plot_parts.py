@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from corpuscle.models._figures import INK, QUIET, SHAPE, new_figure, tidy
+
 __all__ = [
     "ACCENT",
     "INK",
@@ -24,7 +26,7 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
-INK, QUIET, SHAPE, ACCENT = "#1d1c1f", "#77727a", "#d5cfc6", "#a31d3a"
+ACCENT = "#a31d3a"
 #: Of Okabe and Ito (2008), told apart under every common colour blindness.
 FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4d4d4d")
 #: Of Krzywinski's palette of twelve for the same purpose.
@@ -33,25 +35,6 @@ MANY = ("#009f81", "#ff5aaf", "#8400cd", "#ff6e3a", "#008df9", "#ffc33b", "#a401
 #: Types with a colour of their own; of more, the smallest share one.
 MOST = len(MANY)
 OTHER = "other"
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure that leaves pyplot and the caller's backend alone."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, max(2.2, height)), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def tidy(axis: Any, *, grid: str | None = None) -> None:
-    """Take away what says nothing."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
-    if grid is not None:
-        axis.grid(axis=grid, color=SHAPE, linewidth=0.5)
-        axis.set_axisbelow(True)
 
 
 def colours_of(n_types: int) -> list[str]:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +10,7 @@ import numpy as np
 
 from corpuscle.annotate._light import PLACES, h5ad_of, names_in, obs_group
 from corpuscle.errors import OptionError, OutputError, SourceError
-from corpuscle.normalize._patient_file import PatientFile
+from corpuscle.normalize._patient_file import PatientFile, complete_or_absent
 
 if TYPE_CHECKING:
     import h5py
@@ -88,7 +83,7 @@ def save_found(
     out = Path(out)
     check_target(out, source, force=force)
     path = h5ad_of(source)
-    with _complete_or_absent(out) as patient:
+    with complete_or_absent(out) as patient:
         if path is not None:
             _copy(path, patient)
         with h5py.File(patient, "w" if path is None else "r+") as file:
@@ -97,25 +92,6 @@ def save_found(
             _check_cells(file, out, found)
             _add(file, patient, found, out)
         patient.check()
-
-
-@contextmanager
-def _complete_or_absent(out: Path) -> Iterator[PatientFile]:
-    """Yield a file in a hidden folder beside ``out``; it takes that place, unless something fails."""
-    folder = None
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
-        working = folder / out.name
-        with closing(PatientFile(working)) as patient:
-            yield patient
-            patient.sync()
-        working.replace(out)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())[:200]
-        raise OutputError(f"cannot write {out}: {reason}; free space or choose another folder with -o") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy(path: Path, patient: PatientFile) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from corpuscle.annotate._certainty import certainty, margins
 from corpuscle.annotate._changes import Changes, compare
 from corpuscle.annotate._graph import Graph, as_graph
-from corpuscle.annotate._label_edges import agreement_of, same_label_weight
+from corpuscle.annotate._label_edges import ROWS, agreement_of, same_label_weight
 from corpuscle.annotate.scores import checked_values
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ SCATTERED = 0.5
 LEAST_AGREEMENT = 0.2
 #: Columns whose standard deviations differ by more than this factor do not compete on equal terms.
 UNEQUAL_SPREAD = 3.0
-#: Cells that are looked at at a time.
-ROWS = 65_536
 #: Types that one line names, before it says "and more".
 NAMED = 8
 

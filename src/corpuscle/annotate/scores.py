@@ -10,7 +10,7 @@ import numpy as np
 
 from corpuscle.errors import OptionError, SourceError
 
-__all__ = ["Scores", "checked_values"]
+__all__ = ["Scores", "as_table", "checked_values", "not_finite"]
 
 Array = np.ndarray[Any, Any]
 #: Cells that an error names, before it says "and more".
@@ -92,18 +92,10 @@ def checked_values(values: Any, n_types: int | None = None, *, what: str = "scor
         It is no table, has another number of columns, no row or column, or holds NaN or infinity; the first cells
         that do are named.
     """
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    try:
-        values_nk = np.asarray(dense)
-        if values_nk.dtype not in (np.float32, np.float64):
-            values_nk = values_nk.astype(np.float64)
-    except (TypeError, ValueError):
-        raise SourceError(f"{what}: not all values are numbers") from None
-    if values_nk.ndim != 2 or 0 in values_nk.shape:
-        raise SourceError(f"{what}: shape {values_nk.shape} is not cells x types")
+    values_nk = as_table(values, what=what, shape="cells x types")
     if n_types is not None and values_nk.shape[1] != n_types:
         raise SourceError(f"{what}: {values_nk.shape[1]} columns for {n_types} types; name each column")
-    bad = np.flatnonzero(~np.isfinite(values_nk).all(axis=1))
+    bad = not_finite(values_nk)
     if bad.size:
         named = ", ".join(str(row) for row in bad[:NAMED]) + (", ..." if bad.size > NAMED else "")
         raise SourceError(
@@ -111,6 +103,31 @@ def checked_values(values: Any, n_types: int | None = None, *, what: str = "scor
             "cells or score them again"
         )
     return values_nk
+
+
+def as_table(values: Any, *, what: str, shape: str) -> Array:
+    """Values as a dense two-dimensional array of float32 or float64 with a row and a column.
+
+    Raises
+    ------
+    SourceError
+        They are not numbers, or not such a table; ``shape`` says what its rows and columns should be.
+    """
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    try:
+        table = np.asarray(dense)
+        if table.dtype not in (np.float32, np.float64):
+            table = table.astype(np.float64)
+    except (TypeError, ValueError):
+        raise SourceError(f"{what}: not all values are numbers") from None
+    if table.ndim != 2 or 0 in table.shape:
+        raise SourceError(f"{what}: shape {table.shape} is not {shape}")
+    return table
+
+
+def not_finite(table: Array) -> Array:
+    """Rows that hold NaN or infinity."""
+    return np.flatnonzero(~np.isfinite(table).all(axis=1))
 
 
 def _named(types: Sequence[str], source: str) -> tuple[str, ...]:

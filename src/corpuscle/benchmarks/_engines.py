@@ -6,11 +6,11 @@ import hashlib
 import platform
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from corpuscle import __version__
+from corpuscle._versions import installed
 
 __all__ = ["engine_versions", "source_digest"]
 
@@ -23,13 +23,7 @@ ENGINES = (
 @cache
 def engine_versions() -> dict[str, str]:
     """Package -> version, of those installed whose version can change a number."""
-    found = {"corpuscle": __version__, "python": platform.python_version()}
-    for package in ENGINES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"corpuscle": __version__, "python": platform.python_version(), **installed(ENGINES)}
 
 
 @cache

@@ -7,11 +7,11 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from corpuscle import __version__
+from corpuscle._versions import installed
 
 __all__ = ["provenance", "sha256"]
 
@@ -46,19 +46,9 @@ def provenance(parameters: dict[str, Any], inputs: Iterable[dict[str, str]], sec
     """The content of ``run.json``."""
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "versions": {"corpuscle": __version__, "python": platform.python_version(), **_installed()},
+        "versions": {"corpuscle": __version__, "python": platform.python_version(), **installed(PACKAGES)},
         "parameters": parameters,
         "inputs": list(inputs),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
         "seconds": round(seconds, 3),
     }
-
-
-def _installed() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,13 +18,29 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 __all__ = [
-    "JSON", "GuardOption", "check_report", "insist_on_convergence", "lam_of", "listed", "notes", "report_page", "show"
+    "JSON", "Force", "Guard", "Lam", "Laplacian", "Neighbors", "ReportFolder", "Seed", "Transform", "UseRep", "check_report",
+    "insist_on_convergence", "lam_of", "listed", "notes", "report_page", "show",
 ]  # fmt: skip
 
 #: Types shown in the terminal; more are in the file and on the page.
 SHOWN = 25
-GuardOption = typer.Option("--guard/--no-guard", help="Keep refinement from erasing types; --no-guard is as published.")
 JSON = typer.Option("--json", help="Print JSON to stdout.")
+Lam = Annotated[
+    str | None, typer.Option("--lam", help="Strength, or auto. Default: by need; 1 without guards.", show_default=False)
+]
+Laplacian = Annotated[str, typer.Option("--laplacian", help="unnormalized, symmetric or random_walk.")]
+Transform = Annotated[
+    str, typer.Option("--transform", help="Of the scores before: none, softmax, log, zscore, rank or center.")
+]
+Guard = Annotated[
+    bool,
+    typer.Option("--guard/--no-guard", help="Keep refinement from erasing types; --no-guard is as published."),
+]
+Neighbors = Annotated[str | None, typer.Option("--neighbors", metavar="KEY", help="uns key of a graph in the file.")]
+UseRep = Annotated[str, typer.Option("--use-rep", metavar="KEY", help="obsm key to make a graph of.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+ReportFolder = Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Folder for a page with figures.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace FILE and the page if they are there.")]
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -12,7 +12,15 @@ import typer
 from corpuscle.cli._app import app
 from corpuscle.cli._named import (
     JSON,
-    GuardOption,
+    Force,
+    Guard,
+    Lam,
+    Laplacian,
+    Neighbors,
+    ReportFolder,
+    Seed,
+    Transform,
+    UseRep,
     check_report,
     insist_on_convergence,
     lam_of,
@@ -68,29 +76,18 @@ def annotate(
     layer: Annotated[str | None, typer.Option("--layer", help="Layer to read ('raw' for .raw).")] = None,
     logged: Annotated[bool, typer.Option("--logged", help="Values are log-normalised already.")] = False,
     refine: Annotated[bool, typer.Option("--refine", help="Smooth the scores on the cells' neighbour graph.")] = False,
-    lam: Annotated[
-        str | None,
-        typer.Option("--lam", help="Strength, or auto. Default: by need; 1 without guards.", show_default=False),
-    ] = None,
-    laplacian: Annotated[
-        str, typer.Option("--laplacian", help="unnormalized, symmetric or random_walk.")
-    ] = "unnormalized",
-    transform: Annotated[
-        str, typer.Option("--transform", help="Of the scores before: none, softmax, log, zscore, rank or center.")
-    ] = "none",
-    guard: Annotated[bool, GuardOption] = True,
-    neighbors: Annotated[
-        str | None, typer.Option("--neighbors", metavar="KEY", help="uns key of a graph in the file.")
-    ] = None,
-    use_rep: Annotated[str, typer.Option("--use-rep", metavar="KEY", help="obsm key to make a graph of.")] = "X_pca",
+    lam: Lam = None,
+    laplacian: Laplacian = "unnormalized",
+    transform: Transform = "none",
+    guard: Guard = True,
+    neighbors: Neighbors = None,
+    use_rep: UseRep = "X_pca",
     level: Annotated[
         str | None, typer.Option("--level", help="Also roll labels up: broad, immune, or Cell Ontology ids.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Folder for a page with figures.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE and the page if they are there.")] = False,
+    seed: Seed = 0,
+    report: ReportFolder = None,
+    force: Force = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Name the cells of SOURCE and write them, with the scores of every type, beside everything the source has.

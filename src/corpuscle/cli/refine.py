@@ -12,7 +12,15 @@ import typer
 from corpuscle.cli._app import app
 from corpuscle.cli._named import (
     JSON,
-    GuardOption,
+    Force,
+    Guard,
+    Lam,
+    Laplacian,
+    Neighbors,
+    ReportFolder,
+    Seed,
+    Transform,
+    UseRep,
     check_report,
     insist_on_convergence,
     lam_of,
@@ -31,26 +39,17 @@ def refine(
         str, typer.Option("--logits", metavar="KEY", help="obsm key of the scores, cells x types.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The .h5ad to write.", show_default=False)],
-    lam: Annotated[
-        str | None,
-        typer.Option("--lam", help="Strength, or auto. Default: by need; 1 without guards.", show_default=False),
-    ] = None,
-    laplacian: Annotated[
-        str, typer.Option("--laplacian", help="unnormalized, symmetric or random_walk.")
-    ] = "unnormalized",
-    neighbors: Annotated[
-        str | None, typer.Option("--neighbors", metavar="KEY", help="uns key of a graph in the file.")
-    ] = None,
-    use_rep: Annotated[str, typer.Option("--use-rep", metavar="KEY", help="obsm key to make a graph of.")] = "X_pca",
+    lam: Lam = None,
+    laplacian: Laplacian = "unnormalized",
+    neighbors: Neighbors = None,
+    use_rep: UseRep = "X_pca",
     n_neighbors: Annotated[int, typer.Option("--n-neighbors", help="Neighbours of a cell, itself among them.")] = 15,
-    transform: Annotated[
-        str, typer.Option("--transform", help="Of the scores before: none, softmax, log, zscore, rank or center.")
-    ] = "none",
+    transform: Transform = "none",
     temperature: Annotated[float, typer.Option("--temperature", help="Of the softmax.")] = 1.0,
     gate: Annotated[
         float | None, typer.Option("--gate", help="Refine only this share of the cells, the least certain ones.")
     ] = None,
-    guard: Annotated[bool, GuardOption] = True,
+    guard: Guard = True,
     unassigned: Annotated[
         float | None, typer.Option("--unassigned", help="Leave cells with a margin below this unnamed.")
     ] = None,
@@ -61,11 +60,9 @@ def refine(
     tol: Annotated[float, typer.Option("--tol", help="Relative residual at which a solution will do.")] = 1e-4,
     max_iter: Annotated[int, typer.Option("--max-iter", help="Iterations before giving up.")] = 1000,
     key_added: Annotated[str, typer.Option("--key-added", metavar="KEY", help="Name of the result.")] = "refined",
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="DIR", help="Folder for a page with figures.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE and the page if they are there.")] = False,
+    seed: Seed = 0,
+    report: ReportFolder = None,
+    force: Force = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Refine scores of FILE (GRIT, Hu et al. 2025) and write a copy of it with the result; the originals stay.

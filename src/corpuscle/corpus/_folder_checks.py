@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,20 @@ from corpuscle.corpus._manifest_checks import form_problems
 from corpuscle.corpus.manifest import MANIFEST, file_sha256, read_manifest
 from corpuscle.errors import SourceError
 
-__all__ = ["Problem", "file_problem", "files_problems", "open_lengths", "read_known", "read_whole", "state_problems"]
+__all__ = [
+    "Problem",
+    "Report",
+    "file_problem",
+    "files_problems",
+    "open_lengths",
+    "read_known",
+    "read_whole",
+    "state_problems",
+]
 
 Array = np.ndarray[Any, Any]
+#: Problems that a person is shown; the rest is counted.
+SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,42 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check of a data set found.
+
+    Attributes
+    ----------
+    folder
+        The data set.
+    problems
+        One for each file and kind of problem, with the first row that has it; none if all is well.
+    """
+
+    folder: str
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is wrong."""
+        return not self.problems
+
+    def lines(self, most: int = SHOWN) -> list[str]:
+        """One line for each problem, and one that counts those not shown."""
+        shown = [printable(f"{self.folder}/{problem}") for problem in self.problems[:most]]
+        rest = len(self.problems) - most
+        return [*shown, f"... and {rest:,} more problems"] if rest > 0 else shown
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return asdict(self) | {"ok": self.ok}
+
+
+def printable(text: str) -> str:
+    """A line that a name from a strange file cannot break or colour."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def read_whole(folder: Path) -> dict[str, Any]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from corpuscle import _folders
 from corpuscle.corpus._fingerprint import source_digest
 from corpuscle.corpus._units import BLOCK_CELLS, SourceSpec
 from corpuscle.counts import Counts
@@ -70,37 +68,9 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
         raise OutputError(f"cannot write into {folder.parent}: no permission; choose another folder with -o")
 
 
-@contextmanager
-def new_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yield an empty folder that becomes ``folder`` if all goes well, and vanishes otherwise.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
-    """
-    check_target(folder, overwrite=overwrite)
-    mark = secrets.token_hex(4)
-    made, old = (folder.parent / f".{folder.name}.{mark}.{kind}" for kind in ("partial", "old"))
-    try:
-        made.mkdir()
-        yield made
-        check_target(folder, overwrite=overwrite)
-        if folder.exists():
-            folder.rename(old)
-        try:
-            made.rename(folder)
-        except OSError:
-            with suppress(OSError):
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder}: {error.strerror or error}; free space or choose another with -o"
-        ) from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+def new_folder(folder: Path, *, overwrite: bool) -> AbstractContextManager[Path]:
+    """A folder that becomes ``folder`` when all went well, see :func:`corpuscle._folders.new_folder`."""
+    return _folders.new_folder(folder, lambda: check_target(folder, overwrite=overwrite))
 
 
 # -- reading --------------------------------------------------------------------------------------------------------

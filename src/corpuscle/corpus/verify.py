@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from corpuscle.corpus._folder_checks import (
     Array,
     Problem,
+    Report,
     files_problems,
     open_lengths,
     read_whole,
@@ -29,54 +30,24 @@ from corpuscle.errors import SourceError
 __all__ = ["Problem", "VerifyReport", "verify"]
 
 Progress = Callable[[int, int, str], None]
-#: Problems that a person is shown; the rest is counted.
-SHOWN = 20
 
 
 @dataclass(frozen=True)
-class VerifyReport:
+class VerifyReport(Report):
     """What :func:`verify` found.
 
     Attributes
     ----------
-    folder
-        The data set.
-    problems
-        One for each file and kind of problem, with the first row that has it; none if all is well.
     shards, rows, tokens
         How much was read and checked; 0 after a quick look.
     quick
         The shards were not read.
     """
 
-    folder: str
-    problems: list[Problem] = field(default_factory=list)
     shards: int = 0
     rows: int = 0
     tokens: int = 0
     quick: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.problems
-
-    def lines(self, most: int = SHOWN) -> list[str]:
-        """One line for each problem, and one that counts those not shown."""
-        shown = [_printable(f"{self.folder}/{problem}") for problem in self.problems[:most]]
-        rest = len(self.problems) - most
-        return [*shown, f"... and {rest:,} more problems"] if rest > 0 else shown
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        problems = [
-            {"check": one.check, "file": one.file, "row": one.row, "rows": one.rows, "message": one.message}
-            for one in self.problems
-        ]
-        return {
-            "folder": self.folder, "ok": self.ok, "quick": self.quick, "shards": self.shards, "rows": self.rows,
-            "tokens": self.tokens, "problems": problems,
-        }  # fmt: skip
 
 
 def verify(
@@ -162,11 +133,6 @@ def _around(
         own, found = own_vocabulary(folder, manifest)
         problems += found
     return problems, lengths_n, own
-
-
-def _printable(text: str) -> str:
-    """A line that a name from a strange file cannot break or colour."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _after_path(error: SourceError) -> str:

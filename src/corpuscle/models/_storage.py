@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corpuscle import __version__
+from corpuscle._folders import new_folder
+from corpuscle._versions import installed
 from corpuscle.errors import MethodError, OutputError, SourceError
 
 if TYPE_CHECKING:
@@ -64,21 +62,16 @@ def save_model(
         safetensors is not installed.
     """
     directory = Path(directory).expanduser()
-    check_model_target(directory, overwrite=overwrite)
-    try:
-        with _new_folder(directory) as folder:
-            _write_weights(folder / WEIGHTS, state)
-            card = {
-                "format": FORMAT,
-                "kind": kind,
-                "weights_sha256": _sha256(folder / WEIGHTS),
-                "versions": {"corpuscle": __version__, **_versions()},
-                "about": dict(about),
-            }
-            (folder / CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OutputError(f"cannot write {directory}: {reason}; free space or choose another folder") from error
+    with new_folder(directory, lambda: check_model_target(directory, overwrite=overwrite)) as folder:
+        _write_weights(folder / WEIGHTS, state)
+        card = {
+            "format": FORMAT,
+            "kind": kind,
+            "weights_sha256": _sha256(folder / WEIGHTS),
+            "versions": {"corpuscle": __version__, **installed(PACKAGES)},
+            "about": dict(about),
+        }
+        (folder / CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def check_model_target(directory: Path, *, overwrite: bool) -> None:
@@ -190,34 +183,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-@contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """Yield a folder that takes the place of ``target`` when all went well; an older one is kept until then."""
-    target = target.resolve()
-    work = Path(tempfile.mkdtemp(prefix=".writing-", dir=target.parent))
-    new, old = work / "new", work / "old"
-    try:
-        new.mkdir()
-        yield new
-        if target.exists():
-            target.rename(old)
-        try:
-            new.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PatientFile"]
+from corpuscle.errors import OutputError
+
+__all__ = ["PatientFile", "complete_or_absent"]
 
 
 class PatientFile(io.RawIOBase):
@@ -110,3 +116,28 @@ class PatientFile(io.RawIOBase):
 
     def _size(self) -> int:
         return max([os.fstat(self._file).st_size, *(at + len(kept) for at, kept in self._kept)])
+
+
+@contextmanager
+def complete_or_absent(out: Path) -> Iterator[PatientFile]:
+    """Yield a file in a hidden folder beside ``out``; it takes that place, unless something fails.
+
+    Raises
+    ------
+    OutputError
+        It cannot be written.
+    """
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=out.parent))
+        working = folder / out.name
+        with closing(PatientFile(working)) as patient:
+            yield patient
+            patient.sync()
+        working.replace(out)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())[:200]
+        raise OutputError(f"cannot write {out}: {reason}; free space or choose another folder with -o") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
+from corpuscle._plugins import Plugins
 from corpuscle.errors import OptionError
 from corpuscle.normalize._base import Normalizer
 
@@ -45,14 +43,13 @@ BUILT_IN = {
 }
 
 
-@cache
-def _external() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+#: Built in, and by entry points.
+PLUGINS = Plugins("method", ENTRY_POINT_GROUP, "corpuscle.normalize", BUILT_IN)
 
 
 def normalizer_names() -> list[str]:
     """Ids of every method that can be asked for, ours first."""
-    return [*BUILT_IN, *sorted(set(_external()) - set(BUILT_IN))]
+    return PLUGINS.names()
 
 
 def normalizer_class(name: str) -> Any:
@@ -63,18 +60,7 @@ def normalizer_class(name: str) -> Any:
     OptionError
         No such name, or the package that brings it cannot be imported.
     """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(import_module(f"corpuscle.normalize.{module}"), attribute)
-    if name not in _external():
-        raise OptionError(f"no method is called {name!r}; there are: {', '.join(normalizer_names())}")
-    try:
-        return _external()[name].load()
-    except Exception as error:  # whatever somebody's module does when it is imported
-        reason = " ".join(str(error).split())
-        raise OptionError(
-            f"method {name} of another package cannot be loaded: {type(error).__name__}: {reason}"
-        ) from error
+    return PLUGINS.find(name)
 
 
 def normalizer(name: str, **params: Any) -> Normalizer:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +20,7 @@ from corpuscle.errors import OptionError, OutputError
 from corpuscle.normalize._base import INT32_MAX, ColumnNormalizer, Normalizer
 from corpuscle.normalize._evaluate import BLOCK_ELEMENTS, dense_rows
 from corpuscle.normalize._h5ad import DenseWriter, SparseWriter
-from corpuscle.normalize._patient_file import PatientFile
+from corpuscle.normalize._patient_file import complete_or_absent
 
 if TYPE_CHECKING:
     import h5py
@@ -127,7 +124,7 @@ def write_normalized(
     filters = None if compression == "none" else compression
     import h5py
 
-    with _complete_or_absent(path) as patient:
+    with complete_or_absent(path) as patient:
         with h5py.File(patient, "w") as file:
             _write_tables(file, counts, method, plan)
             patient.check()
@@ -153,25 +150,6 @@ def check_target(counts: Counts, path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: is the source itself; give another name with -o")
     if not overwrite:
         raise OutputError(f"{path}: is there already; give another name, or --force to replace it")
-
-
-@contextmanager
-def _complete_or_absent(path: Path) -> Iterator[PatientFile]:
-    """Yield a file in a hidden folder beside ``path``; it takes that place, unless something fails."""
-    folder = None
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
-        working = folder / path.name
-        with closing(PatientFile(working)) as patient:
-            yield patient
-            patient.sync()
-        working.replace(path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OutputError(f"cannot write {path}: {reason}; free space or choose another folder with -o") from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_tables(file: h5py.File, counts: Counts, method: Normalizer, plan: Plan) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from corpuscle.annotate.scores import as_table, not_finite
 from corpuscle.errors import OptionError, SourceError
 
 __all__ = ["check_temperature", "checked_vectors", "cosine", "negative_distance"]
@@ -26,18 +27,10 @@ def checked_vectors(values: Any, *, what: str, n_dims: int | None = None) -> Arr
     SourceError
         It is no table of finite numbers, is empty, or has another number of dimensions.
     """
-    dense = values.toarray() if hasattr(values, "toarray") else values
-    try:
-        vectors_md = np.asarray(dense)
-        if vectors_md.dtype not in (np.float32, np.float64):
-            vectors_md = vectors_md.astype(np.float64)
-    except (TypeError, ValueError):
-        raise SourceError(f"{what}: not all values are numbers") from None
-    if vectors_md.ndim != 2 or 0 in vectors_md.shape:
-        raise SourceError(f"{what}: shape {vectors_md.shape} is not vectors x dimensions")
+    vectors_md = as_table(values, what=what, shape="vectors x dimensions")
     if n_dims is not None and vectors_md.shape[1] != n_dims:
         raise SourceError(f"{what}: {vectors_md.shape[1]:,} dimensions, the cells have {n_dims:,}; embed both alike")
-    bad = np.flatnonzero(~np.isfinite(vectors_md).all(axis=1))
+    bad = not_finite(vectors_md)
     if bad.size:
         raise SourceError(
             f"{what}: {bad.size:,} of {len(vectors_md):,} rows hold NaN or infinity (rows {_listed(bad)})"

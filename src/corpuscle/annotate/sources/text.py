@@ -89,11 +89,10 @@ def text_scores(
 
     Notes
     -----
-    Accuracy / macro-F1 with all-MiniLM-L6-v2 on 700 PBMC of 7 types (765 genes; the largest type has 0.34 of the cells):
-    names 0.11 / 0.10, definitions 0.17 / 0.15, markers 0.54 / 0.47 (25 well-known ones) and 0.42 / 0.38 (ASCT+B). With all
-    genes measured (400 cells of two sets), markers give 0.33 to 0.43. Plain scores of the same markers give 0.72 on the 700
-    cells, so nothing is gained by the encoder. With ``ranking="value"``, sentences of whole transcriptomes are mostly
-    ribosomal genes, and markers give 0.17 to 0.32.
+    On two labelled sets texts with markers name 0.31 to 0.35 of the cells right, where plain scores of the same markers name
+    0.72 to 0.87 (docs/evidence/annotation.md, made by ``python -m benches.evidence_annotation``), so nothing is gained by the
+    encoder. Names and definitions alone say nothing of genes. With ``ranking="value"`` the sentences of whole
+    transcriptomes are mostly ribosomal genes.
     """
     check_temperature(temperature)
     texts = type_texts(types, describe, markers, n_genes, template)

@@ -27,7 +27,7 @@ from corpuscle.benchmarks.annotation._data import LabelledCells
 from corpuscle.benchmarks.annotation._draw import Draw
 from corpuscle.errors import MethodError, OptionError
 
-__all__ = ["BUILT_IN", "ScoreSource", "Scored", "blind", "by_name", "checked", "parse_source", "source_names"]
+__all__ = ["BUILT_IN", "ScoreSource", "Scored", "blind", "by_name", "checked", "parse_source"]
 
 Array = np.ndarray[Any, Any]
 
@@ -86,11 +86,6 @@ class ScoreSource(Protocol):
     def __call__(self, draw: Draw, seed: int) -> Scored:
         """Score the cells of a draw; the same seed gives the same scores."""
         ...
-
-
-def source_names() -> list[str]:
-    """Words of every source that is built in."""
-    return list(BUILT_IN)
 
 
 def parse_source(text: str) -> ScoreSource:

@@ -14,11 +14,9 @@ group ``corpuscle.clustering_methods``; on the command line, ``module:Class`` na
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
+from corpuscle._plugins import Plugins
 from corpuscle.benchmarks._method_words import construct, named_with, read_method
 from corpuscle.benchmarks.clustering._methods_cells import Cells, Embedded, cells_of, checked_result
 from corpuscle.errors import MethodError, OptionError
@@ -45,6 +43,7 @@ BUILT_IN = {
     "sce2tm": "_methods_sce2tm:SCE2TM",
     "sce2tm_authors": "_methods_sce2tm:SCE2TMAuthors",
 }
+PLUGINS = Plugins("clustering method", ENTRY_POINT_GROUP, "corpuscle.benchmarks.clustering", BUILT_IN)
 #: Packages of the extra ``models``.
 EXTRA = ("torch", "lightning", "scvi", "safetensors")
 TOLD = ("nothing", "n_types")
@@ -72,7 +71,7 @@ class ClusteringMethod(Protocol):
 
 def method_names() -> list[str]:
     """Ids of every method that can be asked for, ours first."""
-    return [*BUILT_IN, *sorted(set(_external()) - set(BUILT_IN))]
+    return PLUGINS.names()
 
 
 def clustering_method(name: str, **params: Any) -> ClusteringMethod:
@@ -108,30 +107,10 @@ def parse_method(text: str) -> ClusteringMethod:
     return _made(*read_method(text, _registered))
 
 
-@cache
-def _external() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
 def _registered(name: str) -> Any:
-    if name in BUILT_IN:
-        return _built_in(name)
-    if name not in _external():
-        raise OptionError(f"no clustering method is called {name!r}; there are: {', '.join(method_names())}")
     try:
-        return _external()[name].load()
-    except Exception as error:  # whatever somebody's module does when it is imported
-        reason = " ".join(str(error).split())
-        raise OptionError(
-            f"method {name} of another package cannot be loaded: {type(error).__name__}: {reason}"
-        ) from error
-
-
-def _built_in(name: str) -> Any:
-    module, _, attribute = BUILT_IN[name].partition(":")
-    try:
-        return getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-    except ModuleNotFoundError as error:
+        return PLUGINS.find(name)
+    except ModuleNotFoundError as error:  # of one that is built in
         if (error.name or "").partition(".")[0] in EXTRA:
             raise MethodError(f"{name}: needs an extra; run: pip install 'corpuscle[models]'") from None
         raise

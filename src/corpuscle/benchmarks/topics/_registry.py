@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
 
+from corpuscle._plugins import Plugins
 from corpuscle.benchmarks._method_words import construct, named_with, read_method, split_methods
 from corpuscle.benchmarks.topics.methods import OWN, SHUFFLED, Reading, TopicMethod
 from corpuscle.errors import OptionError
@@ -24,6 +22,7 @@ BUILT_IN = {
     "amortized_lda": "_methods_scvi:AmortizedLDA",
     "nmf": "_methods_nmf:NMF",
 }
+PLUGINS = Plugins("topic method", ENTRY_POINT_GROUP, "corpuscle.benchmarks.topics", BUILT_IN)
 #: Names for readings of another method's topics.
 ALIASES = {"sce2tm_prob": "sce2tm@prob", "shuffled": f"nmf@{SHUFFLED}"}
 #: Packages of the extra that the trained methods need.
@@ -40,7 +39,7 @@ def default_methods() -> list[str]:
 
 def method_names() -> list[str]:
     """Names of every method that can be asked for, ours first."""
-    return [*BUILT_IN, *ALIASES, *sorted(set(_external()) - set(BUILT_IN) - set(ALIASES))]
+    return [*BUILT_IN, *ALIASES, *sorted(set(PLUGINS.external) - set(BUILT_IN) - set(ALIASES))]
 
 
 def topic_method(name: str, **params: Any) -> TopicMethod:
@@ -51,7 +50,7 @@ def topic_method(name: str, **params: Any) -> TopicMethod:
     OptionError
         No such name or parameter, or the package that brings it cannot be imported.
     """
-    return _made(name, _registered(name), params)
+    return _made(name, PLUGINS.find(name), params)
 
 
 def as_readings(methods: Iterable[str | TopicMethod] | str | None) -> list[Reading]:
@@ -97,25 +96,7 @@ def _as_reading(method: str | TopicMethod, made: dict[str, TopicMethod]) -> Read
 
 def _parsed(text: str) -> TopicMethod:
     """A method by name or ``module:Class``, with parameters read as the annotations of its constructor say."""
-    return _made(*read_method(text, _registered))
-
-
-@cache
-def _external() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _registered(name: str) -> Any:
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
-    if name not in _external():
-        raise OptionError(f"no topic method is called {name!r}; there are: {', '.join(method_names())}")
-    try:
-        return _external()[name].load()
-    except Exception as error:  # whatever somebody's module does when it is imported
-        reason = " ".join(str(error).split())
-        raise OptionError(f"method {name} cannot be loaded: {type(error).__name__}: {reason}") from error
+    return _made(*read_method(text, PLUGINS.find))
 
 
 def _made(name: str, kind: Any, params: dict[str, Any]) -> TopicMethod:

@@ -144,22 +144,22 @@ def _definition(value: str) -> str | None:
 def _publisher(
     to: str, *, folder: str, url: str | None, repository: str | None, public: bool, link_base: str | None
 ) -> Any:
-    from corpuscle.corpus.pairs import publish as places
+    from corpuscle.corpus.pairs import FolderPublisher, HubPublisher, WebDAVPublisher, ZenodoPublisher
 
     if to == "folder":
         if not folder:
             raise OptionError("--to folder needs --folder, the folder to copy to")
-        return places.FolderPublisher(folder, link_base)
+        return FolderPublisher(folder, link_base)
     if to in ("webdav", "nextcloud"):
         if url is None:
             raise OptionError(f"--to {to} needs --url, the address of the server's WebDAV folder")
-        return places.WebDAVPublisher(url, folder, share=to == "nextcloud", link_base=link_base)
+        return WebDAVPublisher(url, folder, share=to == "nextcloud", link_base=link_base)
     if to == "hub":
         if repository is None:
             raise OptionError("--to hub needs --repository OWNER/NAME")
-        return places.HubPublisher(repository, private=not public)
+        return HubPublisher(repository, private=not public)
     if to == "zenodo":
-        return places.ZenodoPublisher() if url is None else places.ZenodoPublisher(base=url)
+        return ZenodoPublisher() if url is None else ZenodoPublisher(base=url)
     raise OptionError(f"--to {to!r} must be one of: folder, webdav, nextcloud, hub, zenodo")
 
 

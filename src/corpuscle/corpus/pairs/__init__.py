@@ -6,11 +6,11 @@ Names are imported when they are first asked for, so that importing this costs n
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-#: Module -> what it gives.
+from corpuscle._lazy import lazy
+
+#: Module -> what it gives. The functions prepare and publish have the names of their modules, and are taken from there.
 _WHERE = {
     "archives": ("read_archive", "write_archive"),
     "build": ("build_pairs",),
@@ -21,14 +21,16 @@ _WHERE = {
     "links": ("fetch",),
     "manifest": ("PairsManifest", "read_pairs_manifest"),
     "negatives": ("NegativePolicy", "Negatives", "draw_negatives"),
-    "prepare": ("QCRules", "prepare"),
-    "publish": ("FolderPublisher", "HubPublisher", "Publisher", "WebDAVPublisher", "ZenodoPublisher", "publish"),
+    "prepare": ("QCRules",),
+    "publish": ("FolderPublisher", "HubPublisher", "Publisher", "WebDAVPublisher", "ZenodoPublisher"),
     "rows": ("Rows", "build_rows", "read_rows"),
     "sentences": ("cell_sentences",),
     "split": ("split_cells",),
     "vectors": ("VectorStore", "build_store", "rows_to_anndata"),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names if name not in _WHERE}
+__getattr__, __dir__ = lazy(
+    __name__, {name: f"{__name__}.{module}" for module, names in _WHERE.items() for name in names}
+)
 
 __all__ = [
     "Column",
@@ -76,13 +78,3 @@ def is_pairs_folder(folder: str | Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(about, dict) and str(about.get("schema", "")).startswith("corpuscle-pairs")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+from corpuscle import _folders
 from corpuscle.corpus.manifest import MANIFEST
 from corpuscle.corpus.pairs.manifest import read_pairs_manifest
 from corpuscle.errors import OutputError, SourceError
@@ -53,34 +51,6 @@ def _is_pairs(folder: Path) -> bool:
     return True
 
 
-@contextmanager
-def new_folder(folder: Path, *, force: bool) -> Iterator[Path]:
-    """Yield an empty hidden folder beside ``folder`` that becomes it if all goes well, and vanishes otherwise.
-
-    Raises
-    ------
-    OutputError
-        It cannot be written.
-    """
-    check_target(folder, force=force)
-    mark = secrets.token_hex(4)
-    made, old = (folder.parent / f".{folder.name}.{mark}.{kind}" for kind in ("partial", "old"))
-    try:
-        made.mkdir()
-        yield made
-        check_target(folder, force=force)
-        if folder.exists():
-            folder.rename(old)
-        try:
-            made.rename(folder)
-        except OSError:
-            with suppress(OSError):
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {folder}: {error.strerror or error}; free space or choose another with -o"
-        ) from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+def new_folder(folder: Path, *, force: bool) -> AbstractContextManager[Path]:
+    """A folder that becomes ``folder`` when all went well, see :func:`corpuscle._folders.new_folder`."""
+    return _folders.new_folder(folder, lambda: check_target(folder, force=force))

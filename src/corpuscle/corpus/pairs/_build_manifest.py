@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
 
+from corpuscle._versions import installed
 from corpuscle.corpus.manifest import file_sha256
 from corpuscle.corpus.pairs._build_options import BuildOptions
 from corpuscle.corpus.pairs._build_plan import Plan
@@ -68,7 +68,7 @@ def build_manifest(built: Built, options: BuildOptions) -> PairsManifest:
         licence=options.licence,
         notes=prepared.notes,
         parameters=options.to_dict(),
-        versions=_versions(),
+        versions=installed(PACKAGES),
     )
 
 
@@ -132,13 +132,3 @@ def _negatives(plan: Plan, options: BuildOptions) -> NegativesEntry | None:
         options.resolve,
         report | {"splits": by_split},
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from corpuscle.corpus.manifest import write_atomic
 from corpuscle.errors import OutputError, SourceError
 
 __all__ = ["FORMAT", "read_arrays", "write_arrays"]
@@ -63,20 +62,13 @@ def _meta_bytes(kind: str, meta: dict[str, Any]) -> bytes:
 
 
 def _write_zip(path: Path, members: dict[str, bytes]) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for member, data in members.items():
-                info = zipfile.ZipInfo(member, EPOCH)
-                info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
-                archive.writestr(info, data)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    held = io.BytesIO()  # a fitted embedding is small
+    with zipfile.ZipFile(held, "w") as archive:
+        for member, data in members.items():
+            info = zipfile.ZipInfo(member, EPOCH)
+            info.create_system, info.compress_type = 3, zipfile.ZIP_DEFLATED
+            archive.writestr(info, data)
+    write_atomic(path, held.getvalue())
 
 
 def read_arrays(path: Path) -> tuple[str, dict[str, Array], dict[str, Any]]:

@@ -18,7 +18,7 @@ from corpuscle.errors import OptionError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CaptionRule", "Column", "Describe", "Join", "Template", "missing_values", "parse_caption"]
+__all__ = ["CaptionRule", "Column", "Describe", "Join", "Template", "parse_caption"]
 
 Texts = np.ndarray[Any, np.dtype[np.object_]]
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -201,17 +201,6 @@ def parse_caption(text: str | CaptionRule) -> CaptionRule:
     if not text.strip():
         raise OptionError("the caption is empty; give an obs column or a template such as 'A {cell_type} cell.'")
     return Template(text) if "{" in text or "}" in text else Column(text.strip())
-
-
-def missing_values(obs: pd.DataFrame, rule: CaptionRule | str) -> dict[str, int]:
-    """Cells without a value, for each column that the caption reads.
-
-    Raises
-    ------
-    OptionError
-        ``obs`` lacks one of the columns, or has it twice.
-    """
-    return {name: int((words_of(obs, name, None)[0] < 0).sum()) for name in parse_caption(rule).columns}
 
 
 def _pieces(text: str) -> Iterable[tuple[str, str | None]]:

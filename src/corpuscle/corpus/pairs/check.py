@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corpuscle.corpus._folder_checks import Problem
+from corpuscle.corpus._folder_checks import Problem, Report
 from corpuscle.corpus.manifest import MANIFEST, file_sha256
 from corpuscle.corpus.pairs._check_archive import archive_problems
 from corpuscle.corpus.pairs._check_rows import SplitRows, across_problems, read_split, split_problems
@@ -21,49 +21,21 @@ __all__ = ["PairsReport", "verify_pairs"]
 
 
 @dataclass(frozen=True)
-class PairsReport:
+class PairsReport(Report):
     """What :func:`verify_pairs` found.
 
     Attributes
     ----------
-    folder
-        The data set.
-    problems
-        One for each file and kind of problem; none if all is well.
     archives, rows, cells
         How much was checked.
     deep
         Values were read and embeddings made again.
     """
 
-    folder: str
-    problems: list[Problem] = field(default_factory=list)
     archives: int = 0
     rows: int = 0
     cells: int = 0
     deep: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Nothing is wrong."""
-        return not self.problems
-
-    def lines(self, most: int = 20) -> list[str]:
-        """One line for each problem, and one that counts those not shown."""
-        shown = [f"{self.folder}/{one}" for one in self.problems[:most]]
-        rest = len(self.problems) - most
-        return [*shown, f"... and {rest:,} more problems"] if rest > 0 else shown
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
-        problems = [
-            {"check": one.check, "file": one.file, "row": one.row, "rows": one.rows, "message": one.message}
-            for one in self.problems
-        ]
-        return {
-            "folder": self.folder, "ok": self.ok, "deep": self.deep, "archives": self.archives, "rows": self.rows,
-            "cells": self.cells, "problems": problems,
-        }  # fmt: skip
 
 
 def verify_pairs(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from corpuscle._plugins import Plugins
 from corpuscle.corpus.pairs._block import CellBlock
 from corpuscle.corpus.pairs._embed_file import read_arrays, write_arrays
 from corpuscle.corpus.pairs._embed_genes import Blocks, TrainingBlocks
@@ -45,6 +43,7 @@ BUILT_IN = {
     "panel": "_embed_values:Panel",
     "scvi": "_embed_scvi:ScviLatent",
 }
+PLUGINS = Plugins("embedding", ENTRY_POINT_GROUP, "corpuscle.corpus.pairs", BUILT_IN)
 
 
 @runtime_checkable
@@ -87,29 +86,9 @@ class Embedder(Protocol):
         ...
 
 
-@cache
-def _external() -> dict[str, Any]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
-
-
 def embedder_names() -> list[str]:
     """Words of every embedding that can be asked for, ours first."""
-    return [*BUILT_IN, *sorted(set(_external()) - set(BUILT_IN))]
-
-
-def _class_of(word: str, error: type[CorpuscleError] = OptionError) -> Any:
-    if word in BUILT_IN:
-        module, _, attribute = BUILT_IN[word].partition(":")
-        return getattr(import_module(f"corpuscle.corpus.pairs.{module}"), attribute)
-    if word not in _external():
-        raise error(f"no embedding is called {word[:60]!r}; there are: {', '.join(embedder_names())}")
-    try:
-        return _external()[word].load()
-    except Exception as reason:  # whatever somebody's module does when it is imported
-        text = " ".join(str(reason).split())[:300]
-        raise error(
-            f"embedding {word} of another package cannot be loaded: {type(reason).__name__}: {text}"
-        ) from reason
+    return PLUGINS.names()
 
 
 def embedding_words(text: str) -> list[str]:
@@ -145,7 +124,7 @@ def embedder(word: str | Embedder) -> Embedder:
             raise OptionError(f"a {type(word).__name__} is no embedding; it needs fit, transform, name and width")
         return word
     kind, colon, rest = word.strip().partition(":")
-    made = _class_of(kind)
+    made = PLUGINS.find(kind)
     options = _options(kind, rest) if colon else {}
     parameters = inspect.signature(made).parameters
     for option in options:
@@ -254,7 +233,7 @@ def load_embedder(path: str | Path) -> Embedder:
     path = Path(path).expanduser()
     kind, arrays, meta = read_arrays(path)
     try:
-        loaded: Embedder = _class_of(kind, SourceError).from_arrays(arrays, meta)
+        loaded: Embedder = PLUGINS.find(kind, SourceError).from_arrays(arrays, meta)
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from None
     except (CorpuscleError, KeyError, TypeError, ValueError, AttributeError) as error:

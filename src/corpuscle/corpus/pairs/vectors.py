@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from corpuscle._folders import new_folder
 from corpuscle.corpus.pairs._link_errors import MissingId
 from corpuscle.corpus.pairs._link_words import About, shown
 from corpuscle.corpus.pairs._vector_cells import rows_to_anndata
@@ -141,28 +140,23 @@ def build_store(
         ``out`` is there already or cannot be written.
     """
     out = Path(out)
-    # Only a store is ever replaced: whatever else lies there is not ours to remove.
-    if out.exists() and not (force and (out / "provenance.json").is_file()):
-        raise OutputError(f"{out}: is there already; remove it or choose another folder")
+    _check_out(out, force)
     cells = cell_links(dataset, sample_column=sample_column, link_column=link_column, base=base)
     if not len(cells.table):
         raise SourceError("the data set has no rows; build it again")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None
-    try:
+    with new_folder(out, lambda: _check_out(out, force)) as work:
         _write_store(work, cells, key, cache, fetching)
-        work.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        work.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror}); free some space") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return VectorStore(out, key=key)
+
+
+def _check_out(out: Path, force: bool) -> None:
+    # Only a store is ever replaced: whatever else lies there is not ours to remove.
+    if out.exists() and not (force and (out / "provenance.json").is_file()):
+        raise OutputError(f"{out}: is there already; remove it or choose another folder")
 
 
 def _write_store(work: Path, cells: CellLinks, key: str, cache: str | Path, fetching: Mapping[str, Any]) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from corpuscle._folders import new_folder
 from corpuscle.errors import OutputError, SourceError
 from corpuscle.models.celltext._folder import check_folder, quiet, read_json, read_modules
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["check_target", "read_model", "write_model"]
 
 _MARK = "celltext.json"
 _SCHEMA = 1
@@ -27,15 +26,11 @@ def write_model(model: Any, folder: Path, about: dict[str, Any], *, force: bool)
     OutputError
         The folder is there already or cannot be written.
     """
-    # Only a model of ours is ever replaced: whatever else lies there is not ours to remove.
-    if folder.exists() and not (force and (folder / _MARK).is_file()):
-        raise OutputError(f"{folder}: is there already; remove it or choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
-    try:
+    with new_folder(folder, lambda: check_target(folder, force=force)) as work:
         with quiet():
             model.save(str(work), create_model_card=False, safe_serialization=True)
         mark = {**about, "schema": _SCHEMA, "weights": _digests(work)}
@@ -43,13 +38,19 @@ def write_model(model: Any, folder: Path, about: dict[str, Any], *, force: bool)
         for path in (work, *work.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         check_folder(work)  # what could not be loaded again is not left behind
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.replace(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror}); free some space") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+
+
+def check_target(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that is there and is no model of ours, or may not be replaced, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        It is there.
+    """
+    # Only a model of ours is ever replaced: whatever else lies there is not ours to remove.
+    if folder.exists() and not (force and (folder / _MARK).is_file()):
+        raise OutputError(f"{folder}: is there already; remove it or choose another folder")
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], list[Any]]:

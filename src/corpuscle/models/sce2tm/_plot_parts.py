@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from corpuscle.errors import MethodError, OptionError
+from corpuscle.models._figures import INK, QUIET, SHAPE, new_figure, tidy
 
 __all__ = ["BLUE", "GREEN", "INK", "ORANGE", "QUIET", "SHAPE", "SKY", "label_points", "new_figure", "tidy", "umap_of"]
 
@@ -15,32 +16,12 @@ Array = np.ndarray[Any, Any]
 
 # Of the palette of Okabe and Ito, told apart under every common colour blindness; shapes and labels say the same again.
 BLUE, ORANGE, GREEN, SKY = "#0072b2", "#d55e00", "#009e73", "#56b4e9"
-INK, QUIET, SHAPE = "#1d1c1f", "#77727a", "#d5cfc6"
 
 #: Directions and distances (points) in which a label may stand off its point, the nearest first.
 ANGLES = np.deg2rad([0, 180, 90, 270, 45, 135, 225, 315, 22, 158, 202, 338, 67, 113, 247, 293])
 REACH = (6.0, 9.0, 13.0, 19.0, 27.0, 38.0, 52.0, 70.0, 92.0, 120.0)
 #: From here a thin line leads from the label to its point.
 LEADER = 15.0
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure that leaves pyplot and the caller's backend alone."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, max(2.2, height)), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def tidy(axis: Any, *, grid: str | None = None) -> None:
-    """Take away what says nothing."""
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
-    if grid is not None:
-        axis.grid(axis=grid, color=SHAPE, linewidth=0.5)
-        axis.set_axisbelow(True)
 
 
 def umap_of(x_nd: Array, *, metric: str, seed: int, n_neighbors: int = 15, then: Array | None = None) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from corpuscle.benchmarks._display import fitted
 from corpuscle.benchmarks.annotation.display.standings import blocks, is_control, leaderboard
 from corpuscle.benchmarks.annotation.display.words import METRIC_TITLES, UNDEFINED_BECAUSE, block_title
 from corpuscle.report import Axis, Cell, Column, Result, frame_table, prose, table, unfold, value_cell
@@ -131,9 +132,9 @@ def summary(result: Result) -> pd.DataFrame:
     for row in board.to_dict("records"):
         block = (row["task"], row["told"])
         if block != last:
-            out += [{"refinement": _fitted(str(row["task"]))}, {"refinement": _fitted(f"told {row['told']}")}]
+            out += [{"refinement": fitted(str(row["task"]), ROOM)}, {"refinement": fitted(f"told {row['told']}", ROOM)}]
         last = block
-        out.append({"refinement": f"  {_fitted(str(row['method']), ROOM - 2)}", **_text(row)})
+        out.append({"refinement": f"  {fitted(str(row['method']), ROOM - 2)}", **_text(row)})
     return pd.DataFrame(out).fillna("")
 
 
@@ -151,8 +152,3 @@ def _text(row: dict[Any, Any]) -> dict[str, str]:
     if row["failed_fraction"] > 0:
         out["failed"] = share(row["failed_fraction"])
     return out
-
-
-def _fitted(name: str, room: int = ROOM) -> str:
-    """A name with its middle left out where it has no room: both its ends tell it from others."""
-    return name if len(name) <= room else f"{name[: room // 3]}\N{HORIZONTAL ELLIPSIS}{name[-(room - room // 3 - 1) :]}"

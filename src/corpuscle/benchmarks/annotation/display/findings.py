@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
+from corpuscle.benchmarks._display import failed_lines, named
 from corpuscle.benchmarks.annotation.compare import FEWEST_SETS, HARM, RAW
 from corpuscle.benchmarks.annotation.display.standings import (
     done_runs,
@@ -22,7 +23,6 @@ from corpuscle.report.format import fixed, significant
 __all__ = ["headline", "learnt", "unsaid"]
 
 SIGNIFICANT = 0.05
-NAMED = 4
 #: A type whose F1 falls by so much was lost, whatever the mean says.
 LOST = 0.2
 
@@ -67,10 +67,10 @@ def _signed(value: float) -> str:
 def learnt(result: Result) -> list[str]:
     """Facts that the tables hold, each in a sentence."""
     if done_runs(result).empty:
-        return [*_failed(result)]
+        return [*failed_lines(result.details, result)]
     return [
         *_best(result), *_hidden(result), *_lost(result), *_control(result), *_noise(result), *_compared(result),
-        *_failed(result),
+        *failed_lines(result.details, result),
     ]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def _hidden(result: Result) -> Iterator[str]:
     hidden = pairs[(pairs["accuracy_change"] > 0) & (pairs["macro_f1_change"] < -HARM) & (pairs["method"] != RAW)]
     if len(hidden):
         listed = [f"{row.method} of {row.task} on {row.dataset}" for row in hidden.itertuples()]
-        yield f"Accuracy rose while macro F1 fell, so that accuracy alone would hide the harm: {_named(listed)}."
+        yield f"Accuracy rose while macro F1 fell, so that accuracy alone would hide the harm: {named(listed)}."
 
 
 def _lost(result: Result) -> Iterator[str]:
@@ -107,7 +107,7 @@ def _lost(result: Result) -> Iterator[str]:
             f"{row.type} ({row.task}, {row.dataset}: {fixed(row.raw, 2)} to {fixed(row.f1, 2)})"
             for row in rows.itertuples()
         ]
-        yield f"Types that {TITLES[str(method)]} loses, by F1: {_named(listed)}."
+        yield f"Types that {TITLES[str(method)]} loses, by F1: {named(listed)}."
 
 
 def _control(result: Result) -> Iterator[str]:
@@ -137,18 +137,7 @@ def _compared(result: Result) -> Iterator[str]:
         listed = [
             f"{row.method} ({_signed(row.difference)}, p {significant(row.p_holm, 2)})" for row in rows.itertuples()
         ]
-        yield f"Macro F1 of {task} differs from raw over {rows['n_sets'].max()} data sets: {_named(listed)}."
-
-
-def _failed(result: Result) -> Iterator[str]:
-    details = result.details
-    failed = details[details["status"] != "ok"] if len(details) else details
-    if len(failed):
-        by = failed.groupby("method").size()
-        yield f"{len(failed):,} of {len(details):,} runs failed: {_named([f'{m} ({n})' for m, n in by.items()])}."
-    unread = result.failures[result.failures["method"] == ""] if len(result.failures) else result.failures
-    if len(unread):
-        yield f"Could not be read: {_named(sorted(set(unread['dataset'])))}."
+        yield f"Macro F1 of {task} differs from raw over {rows['n_sets'].max()} data sets: {named(listed)}."
 
 
 def unsaid(result: Result) -> list[str]:
@@ -169,9 +158,3 @@ def unsaid(result: Result) -> list[str]:
         "How the seeds' spread compares with that of new data: seeds draw from the same cells, so it is narrower.",
     ]
     return out
-
-
-def _named(names: Sequence[str]) -> str:
-    if len(names) > NAMED + 1:
-        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

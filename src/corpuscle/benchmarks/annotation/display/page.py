@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from corpuscle.benchmarks._display import means_table, run_facts
 from corpuscle.benchmarks.annotation.display import figures
 from corpuscle.benchmarks.annotation.display.boards import board_section, comparisons_table
 from corpuscle.benchmarks.annotation.display.findings import headline, learnt, unsaid
 from corpuscle.benchmarks.annotation.display.standings import done_runs
 from corpuscle.benchmarks.annotation.display.words import DEFINITIONS, WORDS
 from corpuscle.report import Page, Result, Section, failures_section, frame_table, prose, run_section, terms, unfold
-from corpuscle.report.format import count, seconds
+from corpuscle.report.format import count
 
 __all__ = ["page"]
 
@@ -36,13 +37,7 @@ def page(result: Result) -> Page:
 
 
 def _boards(result: Result) -> Section:
-    body = board_section(result) + comparisons_table(result)
-    means = result.table[result.table["dataset"] == "all"]
-    if len(means):
-        columns = ["task", "metric", "method", "value", "ci_low", "ci_high", "n"]
-        reasons = dict.fromkeys(("ci_low", "ci_high"), "it takes two data sets")
-        every = frame_table("means", "Means over data sets", means[columns], titles={"task": "scores"}, reasons=reasons)
-        body += unfold("Every mean over data sets", every)
+    body = board_section(result) + comparisons_table(result) + means_table(result, titles={"task": "scores"})
     return Section("leaderboard", "Leaderboards, by source of scores", "Leaderboards", body)
 
 
@@ -68,7 +63,4 @@ def _facts(result: Result) -> list[tuple[str, str]]:
         facts.append(("seeds", count(details["seed"].nunique())))
     if len(done):
         facts.append(("cells a draw", count(done.groupby("dataset")["n"].max().sum())))
-    facts.append(("failures", count(len(result.failures))))
-    if result.run.get("seconds") is not None:
-        facts.append(("run time", seconds(result.run["seconds"])))
-    return facts
+    return facts + run_facts(result)

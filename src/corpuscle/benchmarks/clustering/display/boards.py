@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from corpuscle.benchmarks._display import fitted
 from corpuscle.benchmarks.clustering.display.standings import blocks, leaderboard, of_block
 from corpuscle.benchmarks.clustering.display.words import (
     METRIC_TITLES,
@@ -119,7 +120,7 @@ def summary(result: Result) -> pd.DataFrame:
         if block != last:
             out.append({"method": f"{TERSE.get(block[0], block[0])}: {TERSE.get(block[1], block[1])}"})
         last = block
-        out.append({"method": f"  {_fitted(str(row['method']))}", **_text(row)})
+        out.append({"method": f"  {fitted(str(row['method']), ROOM)}", **_text(row)})
     return pd.DataFrame(out).fillna("")
 
 
@@ -148,11 +149,6 @@ def _text(row: dict[Any, Any]) -> dict[str, str]:
 #: Letters of a method's name that leave room for the numbers.
 ROOM = 22
 SHORT = {"ami": "AMI", "acc": "acc", "macro_f1": "F1", "rare_recall": "rare", "stability": "stable"}
-
-
-def _fitted(name: str) -> str:
-    """A name with its middle left out where it has no room: both its ends tell it from others."""
-    return name if len(name) <= ROOM else f"{name[: ROOM // 3]}\N{HORIZONTAL ELLIPSIS}{name[-(ROOM - ROOM // 3 - 1) :]}"
 
 
 def _short(value: Any) -> str:

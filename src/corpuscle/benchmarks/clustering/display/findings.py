@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
+from corpuscle.benchmarks._display import failed_lines, named
 from corpuscle.benchmarks.clustering.compare import FEWEST_SETS
 from corpuscle.benchmarks.clustering.display.standings import done_runs, leaderboard
 from corpuscle.benchmarks.clustering.options import is_baseline
@@ -15,7 +16,6 @@ from corpuscle.report.format import defined, fixed, significant
 __all__ = ["gaps", "headline", "learnt", "unsaid"]
 
 SIGNIFICANT = 0.05
-NAMED = 4
 #: Clusters of two seeds that agree less than this are not the same finding.
 UNSTEADY = 0.7
 
@@ -92,8 +92,14 @@ def learnt(result: Result) -> list[str]:
     """Facts that the tables hold, each in a sentence."""
     board = leaderboard(result)
     if "ari" not in board or board["ari"].isna().all():
-        return [*_failed(result)]
-    return [*_oracle(board), *_number(board), *_compared(result), *_unsteady(board), *_failed(result)]
+        return [*failed_lines(_runs(result), result)]
+    return [
+        *_oracle(board),
+        *_number(board),
+        *_compared(result),
+        *_unsteady(board),
+        *failed_lines(_runs(result), result),
+    ]
 
 
 def _oracle(board: pd.DataFrame) -> Iterator[str]:
@@ -135,29 +141,24 @@ def _compared(result: Result) -> Iterator[str]:
     sure = tested[tested["p_holm"] < SIGNIFICANT]
     better, worse = sure[sure["difference"] > 0], sure[sure["difference"] < 0]
     open_ = tested[tested["p_holm"] >= SIGNIFICANT]
-    against = _named(sorted(set(tested["baseline"])))
+    against = named(sorted(set(tested["baseline"])))
     for rows, what in ((better, "better than"), (worse, "worse than"), (open_, "not to be told from")):
         if len(rows):
             listed = [f"{row.method} ({fixed(row.difference)} ARI)" for row in rows.itertuples()]
-            yield f"At p {SIGNIFICANT} over {rows['n_sets'].max()} data sets, {what} {against}: {_named(listed)}."
+            yield f"At p {SIGNIFICANT} over {rows['n_sets'].max()} data sets, {what} {against}: {named(listed)}."
 
 
 def _unsteady(board: pd.DataFrame) -> Iterator[str]:
     free = board[(board["told"] == "nothing") & (board["stability"] < UNSTEADY)]
     if len(free):
         listed = [f"{row.method} ({fixed(row.stability, 2)})" for row in free.itertuples()]
-        yield f"Clusters change with the seed (mean ARI between two seeds): {_named(listed)}."
+        yield f"Clusters change with the seed (mean ARI between two seeds): {named(listed)}."
 
 
-def _failed(result: Result) -> Iterator[str]:
-    runs = result.details.drop_duplicates(["dataset", "method", "seed"]) if len(result.details) else result.details
-    failed = runs[runs["status"] != "ok"] if len(runs) else runs
-    if len(failed):
-        by = failed.groupby("method").size()
-        yield f"{len(failed):,} of {len(runs):,} runs failed: {_named([f'{m} ({n})' for m, n in by.items()])}."
-    unread = result.failures[result.failures["method"] == ""] if len(result.failures) else result.failures
-    if len(unread):
-        yield f"Could not be read: {_named(sorted(set(unread['dataset'])))}."
+def _runs(result: Result) -> pd.DataFrame:
+    """One row a run: protocols of one embedding are of one run."""
+    details = result.details
+    return details.drop_duplicates(["dataset", "method", "seed"]) if len(details) else details
 
 
 def unsaid(result: Result) -> list[str]:
@@ -179,9 +180,3 @@ def unsaid(result: Result) -> list[str]:
         "What tuning would give: every method ran as its name and parameters say, and nothing was tuned on the labels.",
     ]
     return out
-
-
-def _named(names: Sequence[str]) -> str:
-    if len(names) > NAMED + 1:
-        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from corpuscle.benchmarks._display import named
 from corpuscle.benchmarks.coregulation.display.standings import default_units, leaderboard, ranking_task, tasks_of
 from corpuscle.benchmarks.coregulation.options import BASELINE
 from corpuscle.report import Result
@@ -15,7 +16,6 @@ __all__ = ["headline", "learnt", "unsaid"]
 
 #: From here on a method is said to invent correlation.
 INFLATED = 1.5
-NAMED = 4
 TESTABLE = 0.05
 
 
@@ -38,7 +38,7 @@ def headline(result: Result) -> str:
         return f"{best['method']} scores highest ({best[score]:.3f}), without an interval to say how surely"
     if behind.empty:
         return f"These data do not tell the {len(judged)} methods apart"
-    losers = _named(behind.iloc[::-1]["method"])
+    losers = named(behind.iloc[::-1]["method"])
     verb = "fall" if len(behind) > 1 else "falls"
     if len(leading) == 1:
         return f"{best['method']} keeps the known sign best; {losers} {verb} behind"
@@ -70,7 +70,7 @@ def unsaid(result: Result) -> list[str]:
         out.append("Whether a negative relation is kept: no sample has B cells with both light chains.")
     weak = units[units["status"] == "underpowered"][["sample_id", "pair"]].drop_duplicates()
     if len(weak):
-        names = _named([f"{row.sample_id} {row.pair}" for row in weak.itertuples()])
+        names = named([f"{row.sample_id} {row.pair}" for row in weak.itertuples()])
         out.append(f"Anything from {names}: too few cells or background genes, so left out of the scores.")
     out.append(
         "How a method does at clustering, integration or differential expression: a pair's correlation is one use."
@@ -81,13 +81,6 @@ def unsaid(result: Result) -> list[str]:
 def _judged(board: pd.DataFrame, score: str) -> pd.DataFrame:
     """Methods that have a score and ran at least once: a method that only failed scores as chance, and says nothing."""
     return board[board[score].notna() & ~(board["failed_fraction"] >= 1)]
-
-
-def _named(names: Sequence[str] | pd.Series) -> str:
-    names = [str(name) for name in names]
-    if len(names) > NAMED + 1:
-        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _best_and_worst(result: Result) -> Iterator[str]:
@@ -132,7 +125,7 @@ def _wrong_signs(result: Result) -> Iterator[str]:
     far_end = np.where(units["sign"] > 0, units["ci_high"], -units["ci_low"])
     wrong = units[(units["sign"] * units["r"] < 0) & (far_end < 0) & (units["status"] == "ok")]
     if len(wrong):
-        names = _named(wrong["method"].drop_duplicates())
+        names = named(wrong["method"].drop_duplicates())
         n = len(wrong[["sample_id", "pair"]].drop_duplicates())
         yield f"Wrong sign, with the whole interval on the wrong side: {names} (in {n} of {_n_units(units)} pairs)."
 
@@ -147,7 +140,7 @@ def _inflated(result: Result) -> Iterator[str]:
         return
     high = board[board["inflation_index"] >= INFLATED].sort_values("inflation_index", ascending=False)
     if len(high):
-        names = _named([f"{row.method} ({row.inflation_index:.1f}×)" for row in high.itertuples()])
+        names = named([f"{row.method} ({row.inflation_index:.1f}×)" for row in high.itertuples()])
         yield f"Unrelated genes come out at least {INFLATED:g} times as correlated as under {BASELINE} with {names}."
     elif board["inflation_index"].notna().any():
         yield f"No method makes unrelated genes {INFLATED:g} times as correlated as {BASELINE} does."
@@ -156,7 +149,7 @@ def _inflated(result: Result) -> Iterator[str]:
 def _failed(result: Result) -> Iterator[str]:
     failures = result.failures[result.failures["method"].fillna("") != ""]
     if len(failures):
-        yield f"Not everything ran: {_named(failures['method'].drop_duplicates())}. A failed unit scores as chance."
+        yield f"Not everything ran: {named(failures['method'].drop_duplicates())}. A failed unit scores as chance."
 
 
 def _series_limit(n: int) -> list[str]:

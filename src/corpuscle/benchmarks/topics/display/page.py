@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from corpuscle.benchmarks._display import run_facts
 from corpuscle.benchmarks.topics.display.findings import headline, learnt, unsaid
 from corpuscle.benchmarks.topics.display.leaderboard_table import by_data_set, leaderboard_table, names
 from corpuscle.benchmarks.topics.display.standings import leaderboard
 from corpuscle.benchmarks.topics.display.topic_tables import topics_section
 from corpuscle.benchmarks.topics.display.words import DEFINITIONS, WORDS
 from corpuscle.report import Page, Result, Section, failures_section, frame_table, prose, run_section, terms, unfold
-from corpuscle.report.format import count, seconds
+from corpuscle.report.format import count
 
 __all__ = ["page"]
 
@@ -41,10 +42,7 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     facts = [("methods", count(len(leaderboard(result)))), ("data sets", count(details["dataset"].nunique()))]
     if len(details):
         facts += [("topics", count(details["n_topics"].max())), ("seeds", count(details["seed"].nunique()))]
-    facts.append(("failures", count(len(result.failures))))
-    if result.run.get("seconds") is not None:
-        facts.append(("run time", seconds(result.run["seconds"])))
-    return facts
+    return facts + run_facts(result)
 
 
 def _leaderboard_section(result: Result) -> Section:
