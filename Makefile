@@ -43,6 +43,7 @@ evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the 
 	$(BIN)/python -m benches.evidence_clustering
 	$(BIN)/python -m benches.evidence_sce2tm
 	$(BIN)/python -m benches.evidence_annotation
+	$(BIN)/python -m benches.evidence_cell_text
 
 bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
@@ -50,6 +51,7 @@ bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs
 	$(BIN)/python -m benches.ecr
 	$(BIN)/python -m benches.annotate --write
 	$(BIN)/python -m benches.pairs --write
+	$(BIN)/python -m benches.cell_text --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

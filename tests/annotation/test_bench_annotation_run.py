@@ -11,7 +11,7 @@ import pytest
 from fake_annotation import BadScores, Marked, Mode, Spy, made_cells
 
 from corpuscle.benchmarks import annotation
-from corpuscle.benchmarks.annotation._data import LabelledCells
+from corpuscle.benchmarks._labelled import LabelledCells
 from corpuscle.benchmarks.annotation._draw import Draw, draw_cells
 from corpuscle.benchmarks.annotation._sources_given import Noise
 from corpuscle.benchmarks.annotation.compare import compare, paired

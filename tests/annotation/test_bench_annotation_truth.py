@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpuscle.benchmarks.annotation.truth import read_type_map, truth_of
+from corpuscle.benchmarks._truth import read_type_map, truth_of
 from corpuscle.errors import OptionError, SourceError
 
 HEAD = "dataset\tlabel\ttype\tcl_id\n"

@@ -73,6 +73,16 @@ def test_ontology_says_what_a_type_is(source, capsys):
     assert any(text.startswith("B cell. A lymphocyte") for text in captions)
 
 
+def test_a_column_gives_the_split(source, tmp_path):
+    cells = ad.read_h5ad(source)
+    cells.obs["side"] = ["test" if i % 4 == 0 else "train" for i in range(cells.n_obs)]
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    words = ["corpus", "pair", str(tmp_path / "cells.h5ad"), "--caption", "kind", "--split", "side", "--no-qc"]
+    assert main([*words, "--embeddings", "hvg:n=20", "-o", str(tmp_path / "x.pairs")]) == 0
+    rows = load_from_disk(tmp_path / "x.pairs")
+    assert {split: len(part) for split, part in rows.items()} == {"train": 300, "test": 100}
+
+
 def test_publishing_to_a_folder_makes_the_rows_link_there(built, tmp_path):
     import shutil
 
@@ -90,6 +100,8 @@ def test_publishing_to_a_folder_makes_the_rows_link_there(built, tmp_path):
     [
         (["--caption", "{nothing}", "--random-split"], "nothing"),
         (["--caption", "kind", "--group", "nobody"], "nobody"),
+        (["--caption", "kind", "--split", "kind"], "train, validation, test"),
+        (["--caption", "kind", "--split", "kind", "--group", "donor"], "--group"),
         (["--caption", "kind", "--random-split", "--shares", "a,b"], "--shares"),
         (["--random-split"], "caption"),
         (["--caption", "kind", "--random-split", "--embeddings", "magic"], "magic"),

@@ -79,10 +79,22 @@ class Zenodo(Quiet):
 
 
 class Nextcloud(Quiet):
-    """The share interface; WebDAV below ``remote.php`` is kept in memory. ``state``: files, folders, shares, user."""
+    """The share interface; WebDAV below ``remote.php`` is kept in memory. ``state``: files, folders, shares, user.
+
+    Below ``uploads`` it takes pieces as Nextcloud does in the second version of its protocol. ``state["asked"]`` has method, path
+    and length of all requests but of reading; ``busy`` names paths that answer 503 so many times, ``lose`` a piece it forgets.
+    """
 
     def allowed(self) -> bool:
         self.data = self.body()
+        if self.command not in ("GET", "PROPFIND"):
+            self.state.setdefault("asked", []).append((self.command, self.place, len(self.data)))
+        busy = self.state.get("busy", {})
+        number = self.place.rsplit("/", 1)[1]
+        if self.command == "PUT" and busy.get(number):
+            busy[number] -= 1
+            self.done(503)
+            return False
         expected = base64.b64encode(self.state["user"].encode()).decode()
         if self.headers.get("Authorization") != f"Basic {expected}":
             self.answer({}, 401)
@@ -114,24 +126,68 @@ class Nextcloud(Quiet):
         text += f"<d:propstat><d:prop>{props}</d:prop>{status}</d:propstat></d:response></d:multistatus>"
         return self.done(207, text.encode())
 
+    @property
+    def transfer(self) -> str | None:
+        """The folder of pieces that is asked for."""
+        parts = self.place.strip("/").split("/")
+        return "/" + "/".join(parts[:5]) if parts[:4] == ["remote.php", "dav", "uploads", "me"] else None
+
+    @property
+    def target(self) -> str:
+        return unquote(urlsplit(self.headers["Destination"] or "").path)
+
+    def refused(self) -> bool:
+        """What Nextcloud does not take: its own ending, a folder that is not there, a piece that says not where to."""
+        if self.transfer is None:
+            written = self.target if self.command == "MOVE" else self.place.rstrip("/")
+            if written.endswith(".part") or written.rsplit("/", 1)[0] not in self.state["folders"]:
+                self.done(400 if written.endswith(".part") else 409)
+                return True
+            return False
+        number = self.place.rsplit("/", 1)[1]
+        named = self.command != "PUT" or (number.isdigit() and 1 <= int(number) <= 10_000)
+        there = self.command == "MKCOL" or self.transfer in self.state["folders"]
+        if not self.target.startswith("/remote.php/dav/files/me/") or not named or not there:
+            self.done(404 if not there else 400)
+            return True
+        return False
+
     def do_MKCOL(self) -> None:
-        if self.allowed():
+        if self.allowed() and not self.refused():
             self.state["folders"].add(self.place.rstrip("/"))
             self.done(201)
 
     def do_PUT(self) -> None:
-        if self.allowed():
-            if self.place.rsplit("/", 1)[0] not in self.state["folders"]:
-                return self.done(409)
+        if self.allowed() and not self.refused():
             self.state["files"][self.place] = self.data
             self.done(201)
-        return None
 
     def do_MOVE(self) -> None:
+        if not self.allowed() or self.refused():
+            return None
+        if self.transfer is None:
+            self.state["files"][self.target] = self.state["files"].pop(self.place)
+            return self.done(201)
+        assert self.place == f"{self.transfer}/.file"
+        pieces = sorted(path for path in self.state["files"] if path.startswith(f"{self.transfer}/"))
+        whole = b"".join(self.state["files"][path] for path in pieces if not path.endswith(self.state.get("lose", "-")))
+        if str(len(whole)) != self.headers["OC-Total-Length"]:
+            return self.done(400)
+        self.state["files"][self.target] = whole
+        self.forget()
+        return self.done(201)
+
+    def do_DELETE(self) -> None:
         if self.allowed():
-            target = unquote(urlsplit(self.headers["Destination"]).path)
-            self.state["files"][target] = self.state["files"].pop(self.place)
-            self.done(201)
+            assert self.transfer == self.place
+            self.forget()
+            self.done(204)
+
+    def forget(self) -> None:
+        """Drop the pieces of a transfer and their folder."""
+        for path in [path for path in self.state["files"] if path.startswith(f"{self.transfer}/")]:
+            del self.state["files"][path]
+        self.state["folders"].discard(self.transfer)
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from pair_cells import chunk_files, chunks, pbmc68k, small_rules
 
 from corpuscle.corpus.pairs import _build_write
+from corpuscle.corpus.pairs.archives import read_archive
 from corpuscle.corpus.pairs.build import build_pairs
 from corpuscle.corpus.pairs.check import verify_pairs
 from corpuscle.corpus.pairs.embedders import load_embedder
@@ -162,6 +163,22 @@ def test_a_test_set_takes_the_embeddings_of_a_training_set(built, tmp_path):
     assert verify_pairs(tmp_path / "set", deep=True).problems == []
 
 
+def test_a_column_decides_the_split_and_manifest_and_card_say_so(tmp_path):
+    cells = pbmc68k()
+    cells.obs["side"] = ["test" if place % 3 == 0 else "train" for place in range(cells.n_obs)]
+    made = build({"pbmc": cells}, tmp_path / "set", group=None, split="side", embeddings=["pca:n_components=4"])
+    rows = loaded(tmp_path / "set")
+    assert set(rows) == {"train", "test"}
+    for split, part in rows.items():
+        assert set(cells.obs.loc[part["sample_idx"], "side"]) == {split}
+    assert made.embedders[0].fitted_cells == len(rows["train"])
+    assert (made.split_by, made.parameters["split"], made.parameters["shares"]) == (None, "side", None)
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "given by the column `side`" in card
+    assert "at random and not by group" not in card
+    assert verify_pairs(tmp_path / "set", deep=True).problems == []
+
+
 def test_names_shared_by_sources_survive_with_their_source(tmp_path):
     part = chunks()[0]
     sources = {"one": part, "two": part.copy()}
@@ -171,6 +188,9 @@ def test_names_shared_by_sources_survive_with_their_source(tmp_path):
     back = rows_to_anndata(tmp_path / "set", cache=tmp_path / "cache")
     assert back.obs_names.str.startswith("one:").sum() == back.n_obs / 2
     plain = [name.split(":", 1)[1] for name in back.obs_names]
+    assert list(back.obs["obs_name"]) == plain
+    archive = read_archive(next((tmp_path / "set" / "archives").glob("train-one-*")))
+    assert archive.obs_names.str.startswith("one:").all(), "a reader finds no cell by its sample_idx"
     assert (back.layers["counts"] != part[plain, back.var_names].X).nnz == 0
 
 
@@ -223,6 +243,10 @@ def test_texts_of_negatives_are_written_when_asked_for(built, tmp_path):
         ({"group": None}, "--random-split"),
         ({"group": "nobody"}, "nobody"),
         ({"random_split": True}, "random split"),
+        ({"split": "louvain"}, "the group 'donor'"),
+        ({"split": "louvain", "group": None, "random_split": True}, "--random-split"),
+        ({"split": "louvain", "group": None}, "column 'louvain' gives the split"),
+        ({"split": "nobody", "group": None}, "nobody"),
         ({"embeddings": ["umap"]}, "umap"),
         ({"format": "pairs", "resolve": True}, "multiplets only"),
         ({"resolve": True, "sentence_genes": 0}, "sentence_genes"),

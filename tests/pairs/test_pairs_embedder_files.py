@@ -157,7 +157,7 @@ HOSTILE = {
     "nested": (member("meta.json", b"[" * 100_000), "nested|damaged"),
     "JSON of NaN": (member("meta.json", b'{"kind": NaN}'), "NaN is no JSON"),
     "no kind": (meta(kind=None), "what embedding"),
-    "unknown kind": (meta(kind="geneformer"), "no embedding is called 'geneformer'"),
+    "unknown kind": (meta(kind="scgpt"), "no embedding is called 'scgpt'"),
     "module as kind": (meta(kind="os:system"), "no embedding is called 'os:system'"),
     "kind of control signs": (meta(kind="\x1b[2J"), "no embedding is called"),
     "later format": (meta(format="corpuscle-embedder/9"), "reads corpuscle-embedder/1"),

@@ -245,6 +245,60 @@ def test_nextcloud_that_allows_no_links_or_gives_those_of_others(folder: Path) -
     assert content(folder) == before
 
 
+def test_large_files_go_to_nextcloud_in_pieces_and_a_busy_moment_is_waited_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from corpuscle.corpus.pairs import _publish_pieces
+
+    monkeypatch.setattr(_publish_pieces, "_PAUSE", 0)
+    size = (folder / "archives" / "train 0.zarr.zip").stat().st_size
+    piece = size // 11 - 1
+    with running(Nextcloud, **nextcloud_state(busy={"00002": 2})) as (url, state):
+        there = WebDAVPublisher(
+            f"{url}/remote.php/dav/files/me", "pairs", share=True, pieces_from=size, piece_bytes=piece
+        )
+        link = there.put(folder / "archives" / "train 0.zarr.zip", "archives/train 0.zarr.zip")
+        there.put(folder / "manifest.json", "manifest.json")
+        with urllib.request.urlopen(link) as answer:
+            assert answer.read() == (folder / "archives" / "train 0.zarr.zip").read_bytes()
+        puts = [(path.rsplit("/", 1)[1], n) for method, path, n in state["asked"] if method == "PUT"]
+        assert [name for name, _ in puts[:4]] == ["00001", "00002", "00002", "00002"]
+        assert [name for name, _ in puts[4:]] == [f"{k:05d}" for k in range(3, 13)] + ["manifest.json.sending"]
+        assert {n for _, n in puts[:-2]} == {piece} and 0 < puts[-2][1] < piece
+        assert sum("/uploads/" in path for path in [*state["files"], *state["folders"]]) == 0
+        assert {path.rsplit("/", 1)[1] for path in state["files"]} == {"train 0.zarr.zip", "manifest.json"}
+
+
+@pytest.mark.parametrize("trouble", [{"busy": {"00002": 9}}, {"lose": "00002"}])
+def test_pieces_that_cannot_be_sent_are_taken_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, Any]
+) -> None:
+    from corpuscle.corpus.pairs import _publish_pieces
+
+    monkeypatch.setattr(_publish_pieces, "_PAUSE", 0)
+    before = content(folder)
+    with running(Nextcloud, **nextcloud_state(**trouble)) as (url, state):
+        there = WebDAVPublisher(url, "pairs", share=True, pieces_from=1, piece_bytes=50_000)
+        with pytest.raises(OutputError, match=r"archives/train 0.zarr.zip: could not be sent .*HTTP (503|400)"):
+            publish(folder, there)
+        assert state["asked"][-1][0] == "DELETE"
+        assert state["files"] == {} and not any("/uploads/" in path for path in state["folders"])
+    assert content(folder) == before
+
+
+def test_a_file_of_very_many_pieces_gets_larger_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from corpuscle.corpus.pairs import _publish_pieces
+
+    monkeypatch.setattr(_publish_pieces, "MOST_PIECES", 4)
+    (tmp_path / "large").write_bytes(bytes(range(10)) * 10)
+    with running(Nextcloud, **nextcloud_state()) as (url, state):
+        WebDAVPublisher(url, share=True, pieces_from=1, piece_bytes=3).put(tmp_path / "large", "large")
+        assert [n for method, _, n in state["asked"] if method == "PUT"] == [25] * 4
+        assert state["files"]["/remote.php/dav/files/me/large"] == (tmp_path / "large").read_bytes()
+    with pytest.raises(OptionError, match="at least 1"):
+        WebDAVPublisher(url, piece_bytes=0)
+
+
 # Zenodo and the Hub -------------------------------------------------------------------------------------------------
 
 

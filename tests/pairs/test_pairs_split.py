@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpuscle.corpus.pairs.split import SPLITS, split_cells
+from corpuscle.corpus.pairs.split import SPLITS, given_split, split_cells
 from corpuscle.errors import OptionError
 
 
@@ -81,3 +81,27 @@ def test_a_cell_without_a_group_is_refused():
 def test_shares_that_make_no_sense_are_refused(shares):
     with pytest.raises(OptionError, match="add up to 1"):
         split_cells(donors([10] * 5), group="donor", shares=shares)
+
+
+# -- given by a column ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("categorical", [False, True])
+def test_a_column_gives_the_split_and_only_training_needs_cells(categorical):
+    words = ["train", "test", "train", "validation"]
+    obs = pd.DataFrame({"part": pd.Categorical(words) if categorical else words})
+    assert list(given_split(obs, "part")) == words
+    assert list(given_split(obs[:1], "part")) == ["train"]
+    with pytest.raises(OptionError, match="'train' of no cell"):
+        given_split(obs[1:2], "part")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("Train", "'Train'"), (None, "no value"), (float("nan"), "no value"), (1, "1")]
+)
+def test_another_word_or_none_names_the_first_cell(value, said):
+    obs = pd.DataFrame({"part": ["train", value, "train", value]}, index=["a", "b", "c", "d"])
+    with pytest.raises(OptionError, match=f"cell 'b' has {said} there, as one of 2"):
+        given_split(obs, "part")
+    with pytest.raises(OptionError, match="no column 'parts' that gives the split; it has: part"):
+        given_split(obs, "parts")

@@ -14,7 +14,16 @@ from corpuscle.errors import OptionError
 __all__ = ["SCORERS", "score_cells"]
 
 #: What can name cells; each has a function in ``corpuscle.annotate.sources``.
-SCORERS = ("markers", "celltypist", "reference", "text", "file")
+SCORERS = ("markers", "celltypist", "reference", "text", "cell-text", "file")
+
+#: Scorer -> what it cannot do without, and what that is where the name does not say it.
+_NEEDS: dict[str, dict[str, str]] = {
+    "celltypist": {"model": ", a file of CellTypist"},
+    "reference": {"reference": "", "labels": ""},
+    "text": {"types": ""},
+    "cell-text": {"model": ", a folder that corpuscle train cell-text wrote"},
+    "file": {"matrix": ""},
+}
 
 
 def score_cells(source: Any, scorer: str, given: Mapping[str, Any]) -> Scores:
@@ -27,12 +36,14 @@ def score_cells(source: Any, scorer: str, given: Mapping[str, Any]) -> Scores:
     """
     if scorer not in SCORERS:
         raise OptionError(f"scores {scorer!r} must be one of: {', '.join(SCORERS)}")
-    needs = {"celltypist": ("model",), "reference": ("reference", "labels"), "text": ("types",), "file": ("matrix",)}
-    for name in needs.get(scorer, ()):
+    for name, what in _NEEDS.get(scorer, {}).items():
         if not given[name]:
-            raise OptionError(f"scores {scorer!r} need {name}; give it (--{name})")
+            raise OptionError(f"scores {scorer!r} need {name}{what}; give it (--{name})")
+    if given["template"] and scorer != "cell-text":
+        raise OptionError(f"a template (--template) is of scores 'cell-text', not of {scorer!r}; leave it out")
     return {
-        "markers": _by_markers, "celltypist": _by_celltypist, "reference": _by_reference, "text": _by_text, "file": _by_file
+        "markers": _by_markers, "celltypist": _by_celltypist, "reference": _by_reference, "text": _by_text,
+        "cell-text": _by_cell_text, "file": _by_file,
     }[scorer](source, given)  # fmt: skip
 
 
@@ -74,6 +85,14 @@ def _by_text(source: Any, given: Mapping[str, Any]) -> Scores:
     if given["organs"]:  # a type that these tables lack is a note of theirs, and no error of the text's
         types, table = None, asctb_markers(given["organs"], types)
     return text_scores(source, types, markers=table, layer=given["layer"], logged=given["logged"])
+
+
+def _by_cell_text(source: Any, given: Mapping[str, Any]) -> Scores:
+    from corpuscle.annotate.sources.celltext import cell_text_scores
+
+    if given["logged"]:
+        raise OptionError("scores 'cell-text' read raw counts; leave --logged out and name their layer (--layer)")
+    return cell_text_scores(source, given["model"], given["types"], template=given["template"], layer=given["layer"])
 
 
 def _by_file(source: Any, given: Mapping[str, Any]) -> Scores:

@@ -31,8 +31,9 @@ def annotate(
     tissue: str | None = None,
     types: Sequence[str] | None = None,
     scoring: str = "sctype",
-    model: str | Path | None = None,
+    model: Any = None,
     kind: str = "decision",
+    template: str | None = None,
     reference: Any = None,
     labels: str | None = None,
     matrix: str | Path | None = None,
@@ -51,8 +52,8 @@ def annotate(
     source
         A path or glob pattern of raw counts, or an AnnData, to which everything found is added.
     scores
-        What names the cells: ``"markers"``, ``"celltypist"``, ``"reference"``, ``"text"``, ``"file"``, or scores that
-        are there already.
+        What names the cells: ``"markers"``, ``"celltypist"``, ``"reference"``, ``"text"``, ``"cell-text"``, ``"file"``, or
+        scores that are there already.
     markers
         For ``"markers"``: a table (path, or :class:`~corpuscle.annotate.sources.marker_table.Markers`); the ASCT+B
         tables if None.
@@ -61,11 +62,15 @@ def annotate(
     tissue
         Of a spreadsheet of markers for many tissues.
     types
-        Types to choose from, as Cell Ontology ids or labels; all that the scorer knows if None. ``"text"`` needs them.
+        Types to choose from, as Cell Ontology ids or labels; all that the scorer knows if None. ``"text"`` needs them;
+        for ``"cell-text"`` all that training named.
     scoring
         For ``"markers"``: ``"sctype"``, ``"ucell"``, ``"ulm"`` or ``"mean"``.
     model, kind
-        For ``"celltypist"``: a model file, and ``"decision"`` or ``"probability"``.
+        For ``"celltypist"``: a model file, and ``"decision"`` or ``"probability"``. For ``"cell-text"``: a model of cells and
+        text, or its folder.
+    template
+        For ``"cell-text"``: caption of a type, with one name in braces; that of the training if None.
     reference, labels
         For ``"reference"``: labelled raw counts, and the obs column with their labels.
     matrix, orientation, matrix_key
@@ -96,7 +101,7 @@ def annotate(
     """
     given = {
         "markers": markers, "organs": organs, "tissue": tissue, "types": types, "scoring": scoring, "model": model, "kind": kind,
-        "reference": reference, "labels": labels, "matrix": matrix, "orientation": orientation,
+        "template": template, "reference": reference, "labels": labels, "matrix": matrix, "orientation": orientation,
         "matrix_key": matrix_key, "layer": layer, "logged": logged, "seed": seed,
     }  # fmt: skip
     targets = () if level is None else _members(level)  # a misspelt one is said before any work
@@ -279,7 +284,9 @@ def _write_labels(adata: AnnData, found: Scores, scorer: str, given: Mapping[str
     from corpuscle.annotate._door import write_scores
 
     if found.n_cells != adata.n_obs:
-        raise SourceError(f"{found.source}: scores of {found.n_cells:,} cells for {adata.n_obs:,} cells")
+        raise SourceError(
+            f"{found.source}: scores of {found.n_cells:,} cells for {adata.n_obs:,} cells; drop cells without any count"
+        )
     write_scores(adata, found, f"{KEY}_scores")
     best_n = found.best_n()
     adata.obs[KEY] = pd.Categorical.from_codes(best_n, list(found.types))

@@ -17,6 +17,7 @@ __all__ = ["engine_versions", "source_digest"]
 ENGINES = (
     "numpy", "scipy", "pandas", "scikit-learn", "anndata", "scanpy", "numba", "igraph", "louvain", "umap-learn",
     "pynndescent", "torch", "lightning", "scvi-tools", "gseapy",
+    "sentence-transformers", "transformers", "datasets",
 )  # fmt: skip
 
 

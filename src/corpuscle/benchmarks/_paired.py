@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bootstrap_interval", "holm", "sign_flip"]
+from corpuscle.seeds import stream
+
+__all__ = ["FEWEST_SETS", "bootstrap_interval", "holm", "sign_flip", "tested"]
 
 Array = np.ndarray[Any, Any]
 
 #: Up to here all signs are enumerated; beyond, as many are drawn as this number would have.
 EXACT_UNITS = 14
 ROUNDS = 10_000
+#: With fewer units no p-value of exact sign flips can be below 0.05.
+FEWEST_SETS = 6
 
 
 def sign_flip(difference_s: Array, rng: np.random.Generator) -> float:
@@ -46,3 +50,33 @@ def bootstrap_interval(value_s: Array, rng: np.random.Generator, rounds: int = R
     picks = rng.integers(value_s.size, size=(rounds, value_s.size))
     low, high = np.percentile(value_s[picks].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
+
+
+def tested(difference_s: Array, seed: int, *names: str) -> dict[str, Any]:
+    """Test differences of data sets.
+
+    Parameters
+    ----------
+    difference_s
+        (s,) of each data set, in an order that does not depend on the run.
+    seed, names
+        Of the streams of the bootstrap, and of the signs where there are too many data sets to enumerate them.
+
+    Returns
+    -------
+    dict
+        ``difference`` (mean), ``ci_low`` and ``ci_high`` (95 %, data sets resampled), ``n_better`` of ``n_sets``, ``p``
+        (two-sided, exact sign flips; NaN for fewer than 6 data sets) and a ``note``, ``not testable`` for those.
+    """
+    n = difference_s.size
+    low, high = bootstrap_interval(difference_s, stream(seed, "compare", *names, "bootstrap"))
+    testable = n >= FEWEST_SETS
+    return {
+        "difference": float(difference_s.mean()),
+        "ci_low": low,
+        "ci_high": high,
+        "n_better": int(np.count_nonzero(difference_s > 0)),
+        "n_sets": n,
+        "p": sign_flip(difference_s, stream(seed, "compare", *names, "signs")) if testable else float("nan"),
+        "note": "" if testable else f"not testable: {n} data set{'s' * (n != 1)}",
+    }

@@ -5,6 +5,7 @@ from corpuscle.cli import (
     bench,
     bench_annotation,
     bench_clustering,
+    bench_text,
     bench_topics,
     corpus,
     data,
@@ -14,6 +15,7 @@ from corpuscle.cli import (
     normalize,
     refine,
     report,
+    search,
     train,
     train_cell_text,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "bench",
     "bench_annotation",
     "bench_clustering",
+    "bench_text",
     "bench_topics",
     "corpus",
     "data",
@@ -35,6 +38,7 @@ __all__ = [
     "normalize",
     "refine",
     "report",
+    "search",
     "train",
     "train_cell_text",
 ]

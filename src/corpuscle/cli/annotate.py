@@ -42,7 +42,8 @@ def annotate(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Raw counts: a file, folder or quoted glob.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The .h5ad to write.", show_default=False)],
     scores: Annotated[
-        str, typer.Option("--scores", help="What names the cells: markers, celltypist, reference, text or file.")
+        str,
+        typer.Option("--scores", help="What names the cells: markers, celltypist, reference, text, cell-text or file."),
     ] = "markers",
     markers: Annotated[
         Path | None,
@@ -57,7 +58,16 @@ def annotate(
         str | None, typer.Option("--tissue", help="Tissue to take of a ScType spreadsheet of markers.")
     ] = None,
     scoring: Annotated[str, typer.Option("--scoring", help="Of markers: sctype, ucell, ulm or mean.")] = "sctype",
-    model: Annotated[Path | None, typer.Option("--model", help="A CellTypist model file.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Of celltypist: its file. Of cell-text: the folder of a trained model."),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template", metavar="TEXT", help="Of cell-text: caption of a type, such as 'This is a {type} cell.'"
+        ),
+    ] = None,
     kind: Annotated[str, typer.Option("--kind", help="Of CellTypist: decision or probability.")] = "decision",
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="FILE", help="Labelled raw counts to learn from.")
@@ -97,7 +107,7 @@ def annotate(
     """
     given: dict[str, Any] = {
         "markers": markers, "organs": listed(organs), "tissue": tissue, "types": listed(types), "scoring": scoring, "model": model,
-        "kind": kind, "reference": reference, "labels": labels, "matrix": matrix, "orientation": orientation,
+        "kind": kind, "template": template, "reference": reference, "labels": labels, "matrix": matrix, "orientation": orientation,
         "matrix_key": matrix_key, "layer": layer, "logged": logged, "seed": seed,
     }  # fmt: skip
     plain = {

@@ -39,7 +39,23 @@ def train_cell_text(
     text_rate: Annotated[
         float | None, typer.Option("--text-rate", help="Learning rate of the text encoder; frozen if not given.")
     ] = None,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Learning rate of the heads.")] = 1e-3,
+    freeze_epochs: Annotated[
+        int, typer.Option("--freeze-epochs", metavar="N", help="Epochs before the text encoder is trained too.")
+    ] = 0,
+    plain: Annotated[bool, typer.Option("--plain", help="Let cells of one caption be each other's negatives.")] = False,
+    symmetric: Annotated[bool, typer.Option("--symmetric", help="Also tell cells apart given a caption.")] = False,
     negatives: Annotated[bool, typer.Option("--negatives", help="Use the rows' own negatives too.")] = False,
+    mine: Annotated[
+        int,
+        typer.Option("--mine", metavar="N", help="Train on for a third of the epochs with N mined negatives a cell."),
+    ] = 0,
+    mine_skip: Annotated[
+        int, typer.Option("--mine-skip", metavar="K", help="Nearest captions that are not mined.")
+    ] = 0,
+    mine_max_score: Annotated[
+        float, typer.Option("--mine-max-score", metavar="S", help="Highest cosine of a cell and a mined caption.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
@@ -50,31 +66,52 @@ def train_cell_text(
     """
     if out.exists() and not force:
         raise OutputError(f"{out}: is there already; give another name, or --force to replace it")
+    training: dict[str, Any] = {
+        "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "text_learning_rate": text_rate,
+        "freeze_text_epochs": freeze_epochs, "mask_same_caption": not plain, "symmetric": symmetric,
+        "negatives": negatives, "seed": seed,
+    }  # fmt: skip
+    mining = _mining(mine, mine_skip, mine_max_score)
     from corpuscle.corpus.pairs import build_store, read_pairs_manifest
 
-    chosen = _key(read_pairs_manifest(directory), key, directory)
+    manifest = read_pairs_manifest(directory)
+    chosen = _key(manifest, key, directory)
+    embedder = _embedder(manifest, chosen, directory)
     with model_notes(), tempfile.TemporaryDirectory(prefix=".cell-text-", dir=_beside(out)) as work:
         from corpuscle.models.celltext.model import CellText
-        from corpuscle.models.celltext.train import train as fit
 
         rows = _rows(directory)
         store = build_store(rows, chosen, Path(work) / "vectors", cache=Path(work) / "cache", base=directory)
         model = CellText.create(width=store.width, key=chosen, text_model=text_model, dim=dim, head=head, seed=seed)
-        with steps("train: cell-text") as progress:
-            history = fit(
-                model, rows, store, epochs=epochs, batch_size=batch_size, text_learning_rate=text_rate, seed=seed,
-                negatives=negatives, progress=_told(progress, epochs),
-            )  # fmt: skip
+        history = _fit(model, rows, store, training, mining)
+        model.embedder, model.captions = embedder, _captions(rows, manifest)
         found = {split: _held_out(model, rows[split]) for split in ("validation", "test") if rows.get(split)}
         model.save(out, force=force)
     _show(out, chosen, history, found, as_json)
 
 
-def _told(progress: Any, epochs: int) -> Callable[[dict[str, float]], None] | None:
+def _mining(n: int, skip: int, max_score: float) -> dict[str, Any] | None:
+    if not n and (skip or max_score != 1.0):
+        raise OptionError("--mine-skip and --mine-max-score are of mined negatives; give --mine N too")
+    return {"n": n, "skip": skip, "max_score": max_score} if n else None
+
+
+def _fit(model: Any, rows: Any, store: Any, training: dict[str, Any], mining: dict[str, Any] | None) -> Any:
+    """Train, in rounds where negatives are mined; the bar counts the epochs of all."""
+    from corpuscle.models.celltext.rounds import n_epochs, train_with_mining
+    from corpuscle.models.celltext.train import train
+
+    total = n_epochs(training["epochs"]) if mining else training["epochs"]
+    with steps("train: cell-text") as progress:
+        told = None if progress is None else _told(progress, total)
+        if mining is None:
+            return train(model, rows, store, progress=told, **training)
+        return train_with_mining(model, rows, store, progress=told, **mining, **training)
+
+
+def _told(progress: Any, total: int) -> Callable[[dict[str, float]], None]:
     """What the training calls after an epoch, for a bar that counts epochs."""
-    if progress is None:
-        return None
-    return lambda entry: progress(int(entry["epoch"]), epochs, f"loss {entry['loss']:.3f}")
+    return lambda entry: progress(int(entry["epoch"]), total, f"loss {entry['loss']:.3f}")
 
 
 def _beside(out: Path) -> Path:
@@ -90,6 +127,20 @@ def _key(manifest: Any, key: str | None, directory: Path) -> str:
     if key is not None and key not in have:
         raise OptionError(f"--key {key!r} must be one of: {', '.join(have)}")
     return key or have[0]
+
+
+def _embedder(manifest: Any, key: str, directory: Path) -> Any:
+    """The fitted embedder that made the vectors; it goes with the model, so that any counts can be searched."""
+    from corpuscle.corpus.pairs import load_embedder
+
+    file = next((entry.file for entry in manifest.embedders if entry.key == key), None)
+    return None if file is None else load_embedder(directory / file)
+
+
+def _captions(rows: Any, manifest: Any) -> Any:
+    from corpuscle.models.celltext.known import Known
+
+    return Known.of_rows(rows, manifest.captions.source if manifest.captions else None)
 
 
 def _rows(directory: Path) -> Any:

@@ -4,14 +4,14 @@ Accuracy can rise while rare types vanish, so every table has macro F1 and the F
 a majority vote, and the published refinement. What a source of scores was told of the truth is a column.
 """
 
-from corpuscle.benchmarks.annotation._data import LabelledCells
+from corpuscle.benchmarks._labelled import LabelledCells
+from corpuscle.benchmarks._truth import read_type_map
 from corpuscle.benchmarks.annotation._draw import Draw
 from corpuscle.benchmarks.annotation.display.findings import headline
 from corpuscle.benchmarks.annotation.options import Options
 from corpuscle.benchmarks.annotation.refinements import Refined, Refinement, parse_refinement
 from corpuscle.benchmarks.annotation.run import benchmark
 from corpuscle.benchmarks.annotation.sources import Scored, ScoreSource, parse_source
-from corpuscle.benchmarks.annotation.truth import read_type_map
 
 __all__ = [
     "Draw",

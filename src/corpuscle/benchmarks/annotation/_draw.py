@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from corpuscle.benchmarks.annotation._data import LabelledCells
+from corpuscle.benchmarks._labelled import LabelledCells
 from corpuscle.errors import MethodError
 from corpuscle.seeds import stream, stream_seed
 

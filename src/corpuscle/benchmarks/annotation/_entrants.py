@@ -18,10 +18,11 @@ DEFAULT_SOURCES = ("markers", "reference")
 #: Code that every number depends on: the whole room of annotation, the drawing of cells, and the judging.
 CODE = (
     "corpuscle.annotate", "corpuscle.models._expression", "corpuscle.normalize._pca",
+    "corpuscle.benchmarks._labelled", "corpuscle.benchmarks._marker_candidates", "corpuscle.benchmarks._truth",
     *(
         f"corpuscle.benchmarks.annotation.{name}"
-        for name in ("_data", "_draw", "_one", "_sources_given", "_sources_learned", "_sources_markers", "metrics",
-                     "refinements", "sources", "truth")
+        for name in ("_draw", "_one", "_sources_given", "_sources_learned", "_sources_markers", "metrics",
+                     "refinements", "sources")
     ),
 )  # fmt: skip
 

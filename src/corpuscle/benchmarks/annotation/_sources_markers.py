@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from corpuscle.benchmarks._marker_candidates import candidate_markers
 from corpuscle.benchmarks.annotation._draw import Draw
 from corpuscle.benchmarks.annotation.sources import Scored, by_name
-from corpuscle.errors import MethodError
 
 if TYPE_CHECKING:
     from corpuscle.annotate.sources.marker_table import Markers
@@ -49,33 +49,10 @@ class MarkerScores:
 
     def markers(self, draw: Draw) -> tuple[Markers, tuple[str, ...]]:
         """Markers of the candidates under the candidates' names, and notes on what was not found."""
-        from corpuscle.annotate.sources.marker_table import asctb_markers, read_markers
-
-        cells, ids = draw.cells, _current_ids(draw)
-        if self.table is not None:
-            given = read_markers(self.table)
-        elif ids:
-            organs = self.organs.split("+") if self.organs else list(draw.organs)
-            given = asctb_markers(organs or None, list(ids))
-        else:
-            raise MethodError(f"{cells.name}: no type has a Cell Ontology id, so none has markers; give --label-map")
-        named = {ids.get(one.cl_id or "", name): one for name, one in given.sets.items()}
-        named = {name: one for name, one in named.items() if name in cells.types}
-        if not named:
-            raise MethodError(f"{cells.name}: {given.source} has no markers of {', '.join(cells.types[:3])}, ...")
-        return replace(given, sets=named), tuple(f"{cells.name}: {note}" for note in given.notes)
-
-
-def _current_ids(draw: Draw) -> dict[str, str]:
-    """Valid Cell Ontology id -> candidate; of candidates that share one, the first."""
-    from corpuscle.annotate.ontology import cell_ontology
-
-    ontology, out = cell_ontology(), dict[str, str]()
-    for name, cl_id in zip(draw.cells.types, draw.cells.cl_ids, strict=True):
-        valid = ontology.current(cl_id) if cl_id is not None and cl_id in ontology else None
-        if valid is not None:
-            out.setdefault(valid, name)
-    return out
+        cells = draw.cells
+        organs = self.organs.split("+") if self.organs else draw.organs
+        ids = dict(zip(cells.types, cells.cl_ids, strict=True))
+        return candidate_markers(cells.name, ids, organs=organs, table=self.table)
 
 
 @dataclass

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks._paired import bootstrap_interval, holm, sign_flip
-from corpuscle.seeds import stream
+from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
 
 __all__ = ["COMPARED", "FEWEST_SETS", "HARM", "RAW", "compare", "paired"]
 
 RAW = "raw"
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
-#: With fewer data sets no p-value of exact sign flips can be below 0.05.
-FEWEST_SETS = 6
 #: A data set on which a metric falls by more than this was harmed.
 HARM = 0.01
 BLOCK = ["task", "told", "metric"]
@@ -82,19 +79,8 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
 def _tested(of_method: pd.DataFrame, names: dict[str, Any], seed: int) -> dict[str, Any]:
     method = str(of_method["method"].iloc[0])
     difference_s = of_method.sort_values("dataset")["difference"].to_numpy(float)
-    n = difference_s.size
-    keys = ("compare", str(names["task"]), str(names["metric"]), method)
-    low, high = bootstrap_interval(difference_s, stream(seed, *keys, "bootstrap"))
-    testable = n >= FEWEST_SETS
     return {
         "method": method,
-        "difference": float(difference_s.mean()),
-        "ci_low": low,
-        "ci_high": high,
         "worst": float(difference_s.min()),
-        "n_better": int(np.count_nonzero(difference_s > 0)),
         "n_harmed": int(np.count_nonzero(difference_s < -HARM)),
-        "n_sets": n,
-        "p": sign_flip(difference_s, stream(seed, *keys, "signs")) if testable else float("nan"),
-        "note": "" if testable else f"not testable: {n} data set{'s' * (n != 1)}",
-    }
+    } | tested(difference_s, seed, str(names["task"]), str(names["metric"]), method)

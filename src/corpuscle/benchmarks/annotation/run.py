@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpuscle.benchmarks._choices import as_seeds
+from corpuscle.benchmarks._choices import as_seeds, check_organs
 from corpuscle.benchmarks._engines import engine_versions
+from corpuscle.benchmarks._labelled import DataSet, LabelledCells, data_sets
 from corpuscle.benchmarks._parts import Key, Parts
 from corpuscle.benchmarks._provenance import provenance
 from corpuscle.benchmarks._reason import reason_of
-from corpuscle.benchmarks.annotation._data import DataSet, LabelledCells, data_sets
+from corpuscle.benchmarks._truth import read_type_map
 from corpuscle.benchmarks.annotation._draw import Draw, draw_cells
 from corpuscle.benchmarks.annotation._entrants import Entrant, refinement_entrants, source_entrants
 from corpuscle.benchmarks.annotation._one import Attempt, Problem, attempt, problem_of
 from corpuscle.benchmarks.annotation.options import Options
 from corpuscle.benchmarks.annotation.tables import NAME, Tables
-from corpuscle.benchmarks.annotation.truth import read_type_map
 from corpuscle.errors import SourceError
 from corpuscle.report import Result
 
@@ -66,7 +66,7 @@ def benchmark(
     labels
         ``obs`` column with the true types.
     label_map
-        TSV that says which type a label stands for, see :func:`~corpuscle.benchmarks.annotation.truth.read_type_map`. None
+        TSV that says which type a label stands for, see :func:`~corpuscle.benchmarks.annotation.read_type_map`. None
         takes each label as a type and looks it up in the Cell Ontology.
     organs
         Organs whose ASCT+B marker tables are read; none is all.
@@ -105,7 +105,7 @@ def benchmark(
         raise SourceError("no source was given: name at least one labelled count matrix")
     mapped = None if label_map is None else str(label_map)
     options = Options(labels, as_seeds(seeds, seed), layer, mapped, tuple(organs), share, n_neighbors)
-    _check_organs(options.organs)
+    check_organs(options.organs)
     scorers, methods = source_entrants(scores), refinement_entrants(refinements)
     bench = _Bench(options, scorers, methods, Parts(None if out is None else Path(out) / "parts"), progress)
     bench.run(sources)
@@ -119,14 +119,6 @@ def benchmark(
     run = provenance(parameters, bench.tables.inputs, time.perf_counter() - began)
     run["versions"] |= engine_versions()
     return bench.tables.result(run)
-
-
-def _check_organs(organs: Sequence[str]) -> None:
-    """Refuse a misspelt organ before any work is done."""
-    if organs:
-        from corpuscle.annotate.sources.marker_table import asctb_markers
-
-        asctb_markers(organs)
 
 
 @dataclass(frozen=True)
@@ -167,7 +159,9 @@ class _Bench:
 
     def run(self, sources: Sequence[Any]) -> None:
         self.total = len(sources) * self.each
-        for data in data_sets(sources, self.options, self.types):
+        o = self.options
+        depends = {"share": o.share, "n_neighbors": o.n_neighbors}
+        for data in data_sets(sources, o.labels, o.layer, self.types, depends):
             try:
                 if not isinstance(data, DataSet):
                     raise data.error

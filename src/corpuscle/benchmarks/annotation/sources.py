@@ -22,8 +22,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from corpuscle.annotate.scores import Scores
+from corpuscle.benchmarks._labelled import LabelledCells
 from corpuscle.benchmarks._method_words import construct, named_with, read_method
-from corpuscle.benchmarks.annotation._data import LabelledCells
 from corpuscle.benchmarks.annotation._draw import Draw
 from corpuscle.errors import MethodError, OptionError
 

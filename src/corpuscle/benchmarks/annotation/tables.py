@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from corpuscle.benchmarks._labelled import ALL, DataSet
 from corpuscle.benchmarks._paired import bootstrap_interval
 from corpuscle.benchmarks._parts import unpack_frame
-from corpuscle.benchmarks.annotation._data import ALL, DataSet
 from corpuscle.benchmarks.annotation._one import Attempt
 from corpuscle.benchmarks.annotation.compare import compare, paired
 from corpuscle.benchmarks.annotation.options import Options

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks._paired import bootstrap_interval, holm, sign_flip
+from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
 from corpuscle.benchmarks.clustering.options import is_baseline
-from corpuscle.seeds import stream
 
 __all__ = ["COMPARED", "FEWEST_SETS", "compare", "paired"]
 
 COMPARED = ("ari", "ami")
-#: With fewer data sets no p-value of exact sign flips can be below 0.05.
-FEWEST_SETS = 6
 BLOCK = ["told", "protocol", "metric"]
 COLUMNS = [
     *BLOCK, "method", "baseline", "baseline_protocol", "difference", "ci_low", "ci_high", "n_better", "n_sets", "p", "p_holm",
@@ -102,19 +98,6 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
 def _tested(of_method: pd.DataFrame, seed: int) -> dict[str, Any]:
     first = of_method.iloc[0]
     difference_s = of_method.sort_values("dataset")["difference"].to_numpy(float)
-    n = difference_s.size
     names = [str(first[name]) for name in ("told", "protocol", "metric", "method")]
-    low, high = bootstrap_interval(difference_s, stream(seed, "compare", *names, "bootstrap"))
-    testable = n >= FEWEST_SETS
-    return {
-        "method": first["method"],
-        "baseline": first["baseline"],
-        "baseline_protocol": first["baseline_protocol"],
-        "difference": float(difference_s.mean()),
-        "ci_low": low,
-        "ci_high": high,
-        "n_better": int(np.count_nonzero(difference_s > 0)),
-        "n_sets": n,
-        "p": sign_flip(difference_s, stream(seed, "compare", *names, "signs")) if testable else float("nan"),
-        "note": "" if testable else f"not testable: {n} data set{'s' * (n != 1)}",
-    }
+    kept = {name: first[name] for name in ("method", "baseline", "baseline_protocol")}
+    return kept | tested(difference_s, seed, *names)

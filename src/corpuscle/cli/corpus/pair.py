@@ -41,6 +41,10 @@ def pair(
         str | None, typer.Option("--group", metavar="COLUMN", help="Never divided between splits; or 'source'.")
     ] = None,
     random_split: Annotated[bool, typer.Option("--random-split", help="Split cells at random instead.")] = False,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="COLUMN", help="obs column that says train, validation or test of every cell."),
+    ] = None,
     shares: Annotated[str, typer.Option("--shares", help="Of train, validation and test.")] = "0.8,0.1,0.1",
     batch: Annotated[
         str | None, typer.Option("--batch", metavar="COLUMN", help="Negatives are drawn within it where possible.")
@@ -85,7 +89,7 @@ def pair(
     with steps("pair") as progress:
         manifest = build_pairs(
             source, out, format=format_, caption=caption, group=group, batch=batch, random_split=random_split,
-            shares=_shares(shares), seed=seed, embeddings=embedding_words(embeddings), embedders_from=embedders_from,
+            split=split, shares=_shares(shares), seed=seed, embeddings=embedding_words(embeddings), embedders_from=embedders_from,
             negatives=NegativePolicy(n=negatives, seed=seed), resolve=resolve, archive=archive, chunk_cells=chunk_cells,
             link_base=link_base, rules=DEFAULT_RULES if qc else None, layer=layer, allow_imitation=allow_imitation,
             namespace=namespace, describe=_definition if ontology else None, name=name, licence=licence,
@@ -152,7 +156,9 @@ def _publisher(
         return FolderPublisher(folder, link_base)
     if to in ("webdav", "nextcloud"):
         if url is None:
-            raise OptionError(f"--to {to} needs --url, the address of the server's WebDAV folder")
+            raise OptionError(
+                f"--to {to} needs --url, the address of the server, for webdav that of the folder to write into"
+            )
         return WebDAVPublisher(url, folder, share=to == "nextcloud", link_base=link_base)
     if to == "hub":
         if repository is None:

@@ -29,6 +29,7 @@ class BuildOptions:
     group: str | None
     batch: str | None
     random_split: bool
+    split: str | None
     shares: tuple[float, ...]
     seed: int
     sentence_genes: int
@@ -64,6 +65,11 @@ class BuildOptions:
             raise OptionError("negatives of the kind sentence have no text without sentences; set sentence_genes")
         if self.random_split and self.group is not None and self.group != "source":
             raise OptionError("a random split divides groups; leave out the group or the random split")
+        if self.split is not None and (self.random_split or self.group is not None):
+            other = "a random split (--random-split)" if self.random_split else f"the group {self.group!r} (--group)"
+            raise OptionError(
+                f"the split is given by the column {self.split!r}, so {other} decides nothing; leave one out"
+            )
 
     def check_caption(self, rule: CaptionRule | None) -> None:
         """Refuse rows that need a caption and have none.
@@ -89,7 +95,8 @@ class BuildOptions:
         return {
             "batch": self.batch,
             "random_split": self.random_split,
-            "shares": list(self.shares),
+            "split": self.split,
+            "shares": None if self.split is not None else list(self.shares),
             "sentence_allowed": None if self.sentence_allowed is None else len(self.sentence_allowed),
             "archive": self.archive,
             "chunk_cells": self.chunk_cells,

@@ -13,7 +13,7 @@ from corpuscle.corpus.pairs._build_options import BuildOptions
 from corpuscle.corpus.pairs._prepared import Prepared
 from corpuscle.corpus.pairs.captions import CaptionRule, Describe
 from corpuscle.corpus.pairs.negatives import Negatives, draw_negatives
-from corpuscle.corpus.pairs.split import SPLITS, split_cells
+from corpuscle.corpus.pairs.split import SPLITS, given_split, split_cells
 from corpuscle.errors import OptionError
 
 __all__ = ["MOST_VALUES", "Chunk", "Plan", "cut_chunks", "make_plan", "row_texts"]
@@ -76,16 +76,22 @@ def make_plan(prepared: Prepared, rule: CaptionRule | None, describe: Describe |
     """
     caption_n, stays_n, dropped = _captions(prepared, rule, describe, needed=options.format != "single")
     split_n = np.full(prepared.n_obs, "", "<U10")
-    split_n[stays_n] = split_cells(
-        prepared.obs[stays_n],
+    split_n[stays_n] = _split(prepared.obs[stays_n], options)
+    batch_n = None if options.batch is None else row_texts(prepared.obs[options.batch])
+    negatives = _draw_all(caption_n, batch_n, split_n, options)
+    return Plan(caption_n, split_n, negatives, dropped)
+
+
+def _split(obs: pd.DataFrame, options: BuildOptions) -> Array:
+    if options.split is not None:
+        return given_split(obs, options.split)
+    return split_cells(
+        obs,
         group=None if options.random_split else options.group,
         shares=options.shares,
         seed=options.seed,
         random=options.random_split and max(options.shares) < 1,
     )
-    batch_n = None if options.batch is None else row_texts(prepared.obs[options.batch])
-    negatives = _draw_all(caption_n, batch_n, split_n, options)
-    return Plan(caption_n, split_n, negatives, dropped)
 
 
 def _captions(

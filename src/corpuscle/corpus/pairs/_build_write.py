@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from corpuscle.corpus.manifest import file_sha256
+from corpuscle.corpus.pairs._archive_members import write_members
 from corpuscle.corpus.pairs._block import CellBlock
 from corpuscle.corpus.pairs._build_chunk import GatheredCells, gather
 from corpuscle.corpus.pairs._build_options import BuildOptions
@@ -88,7 +89,7 @@ def write_embedders(
     """
     train = plan.cells("train")
     if fitted is None:
-        learning = [one.name for one in embedders if one.kind != "panel"]
+        learning = [one.name for one in embedders if one.kind not in ("panel", "geneformer")]
         if learning and not train.size:
             raise OptionError(
                 f"{', '.join(learning)}: fitted on the training split, and there is none; take the embeddings of another data set "
@@ -145,14 +146,22 @@ def _write_one(
 ) -> ArchiveEntry:
     name = f"{chunk.name}.{options.archive}"
     file = f"{ARCHIVES}/{name}"
-    written = write_archive(
-        made / file, cells.log_ng, cells.counts_ng, cells.obs, var, cells.obsm, format=options.archive
-    )
+    obs = _named_as_rows(cells.obs)
+    written = write_archive(made / file, cells.log_ng, cells.counts_ng, obs, var, cells.obsm, format=options.archive)
+    if written.format == "zarr":
+        write_members(made / file)
     link = file if options.link_base is None else f"{options.link_base.rstrip('/')}/{name}"
     return ArchiveEntry(
         link=link, file=file, split=chunk.split, format=written.format, sha256=written.sha256, bytes=written.bytes,
         n_obs=written.n_obs, obsm=written.obsm, obs_hash=written.obs_hash, sources=(chunk.source,),
     )  # fmt: skip
+
+
+def _named_as_rows(obs: pd.DataFrame) -> pd.DataFrame:
+    """The table by ``sample_idx``: readers that know nothing of ``obs_name`` look a row's cell up by that."""
+    if list(obs.index) == list(obs["sample_idx"]):
+        return obs
+    return obs.assign(obs_name=obs.index).set_axis(pd.Index(obs["sample_idx"].to_numpy(object)), axis=0)
 
 
 def _facts(chunk: Chunk, cells: GatheredCells, entry: ArchiveEntry, sentences: bool) -> pd.DataFrame:
@@ -193,7 +202,7 @@ def _row_table(
     place = table.pop("place").to_numpy()
     obs = prepared.obs.iloc[place]
     ids = obs["sample_idx"].to_numpy(object)
-    table = table.assign(sample_idx=ids, obs_name=obs["obs_name"].to_numpy(object), cell_sentence_1=ids)
+    table = table.assign(sample_idx=ids, obs_name=ids, cell_sentence_1=ids)
     for column, of in (("batch", options.batch), ("group", options.group)):
         table[column] = None if of is None else row_texts(obs[of])
     if rule is not None:

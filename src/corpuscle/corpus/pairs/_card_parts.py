@@ -106,6 +106,12 @@ def split_text(manifest: PairsManifest) -> str:
     """By what the cells were split."""
     if manifest.split_by is not None:
         return f"Whole groups of {code(manifest.split_by)} are on one side: no group has cells in two splits."
+    given = manifest.parameters.get("split")
+    if isinstance(given, str):
+        return (
+            f"The split was given by the column {code(given)}: whoever filled it decided which cells are for training, and whether "
+            "a donor or study may be in two splits."
+        )
     if len(manifest.splits) == 1:
         return "All cells are in one split."
     return (

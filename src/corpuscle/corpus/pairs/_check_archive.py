@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from corpuscle.corpus._folder_checks import Problem
+from corpuscle.corpus.pairs._archive_members import MEMBERS, digest_of, parse_members
 from corpuscle.corpus.pairs._vector_rows import rows_in_archive
 from corpuscle.corpus.pairs.archives import obs_hash, read_archive
 from corpuscle.corpus.pairs.links import fetch
@@ -43,6 +44,7 @@ def archive_problems(
     except CorpuscleError as error:
         yield Problem("archive", entry.file, str(error))
         return
+    yield from _members_problems(folder, entry)
     names = cells_in.obs_names
     if len(names) != entry.n_obs or obs_hash(names) != entry.obs_hash:
         text = f"its {len(names):,} cells are not the {entry.n_obs:,} of the manifest; get or build it again"
@@ -59,6 +61,19 @@ def archive_problems(
             yield Problem("archive", entry.file, str(error), rows=len(cells))
     if remake is not None:
         yield from _value_problems(entry, cells_in, remake)
+
+
+def _members_problems(folder: Path, entry: ArchiveEntry) -> Iterator[Problem]:
+    """A list of members that is of another folder: over HTTP nobody could fetch this one."""
+    path = folder / f"{entry.file}{MEMBERS}"
+    if entry.format != "zarr" or not path.is_file():
+        return
+    try:
+        fits = not path.is_symlink() and digest_of(parse_members(path.read_text(encoding="utf-8"))) == entry.sha256
+    except (OSError, ValueError):
+        fits = False
+    if not fits:
+        yield Problem("archive", f"{entry.file}{MEMBERS}", "is not the list of its members; build the data set again")
 
 
 def _find(

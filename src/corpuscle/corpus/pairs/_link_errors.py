@@ -25,7 +25,15 @@ class LinkError(SourceError):
 
 
 class DeadLink(LinkError):
-    """Nothing is there: no such file, no such server, no permission, or no answer."""
+    """Nothing is there: no such file, no such server, no permission, or no answer.
+
+    Attributes
+    ----------
+    status
+        What a web server answered, e.g. 404; None where none answered.
+    """
+
+    status: int | None = None
 
 
 class SharePage(LinkError):

@@ -91,9 +91,9 @@ def _ask(url: str, entry: Entry, about: About, timeout: float, last: bool) -> _R
             raise _Dropped("the file on the server changed") from None
         if error.code in _PASSING and not last:
             raise _Dropped(f"status {error.code}") from None
-        raise DeadLink(
-            f"{about}: the server answers {error.code} {_plain(error.reason)}; {_advice(error.code)}"
-        ) from None
+        dead = DeadLink(f"{about}: the server answers {error.code} {_plain(error.reason)}; {_advice(error.code)}")
+        dead.status = error.code
+        raise dead from None
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         text = f"{about}: no answer ({_plain(reason)}); see that the server runs and the link is right"

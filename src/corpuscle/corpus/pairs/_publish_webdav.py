@@ -1,4 +1,4 @@
-"""A WebDAV server; with ``share=True`` a Nextcloud, which makes a public link for every file."""
+"""A WebDAV server; with ``share=True`` a Nextcloud, which takes large files in pieces and makes a public link for each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+from corpuscle.corpus.pairs._publish_pieces import send_pieces
 from corpuscle.corpus.pairs._publish_web import safe_base, secret, told
-from corpuscle.errors import OutputError
+from corpuscle.errors import OptionError, OutputError
 
 if TYPE_CHECKING:
     import httpx
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["WebDAVPublisher"]
 
 _SHARES = "ocs/v2.php/apps/files_sharing/api/v1/shares"
+_DAV = "remote.php/dav"
 _TIMEOUT = 300.0
+#: Ending of a name under which a file is not whole yet. Nextcloud refuses ``.part``, which is its own.
+_PASSING = ".sending"
 
 
 class WebDAVPublisher:
@@ -27,7 +31,8 @@ class WebDAVPublisher:
     Parameters
     ----------
     url
-        The server. With ``share=True`` its first page, e.g. ``"https://cloud.example.org"``; else the WebDAV folder to write into.
+        The server. With ``share=True`` its first page, e.g. ``"https://cloud.example.org"``, or any address below its
+        ``remote.php``; else the WebDAV folder to write into.
     folder
         Folder below it; it is made.
     share
@@ -36,9 +41,22 @@ class WebDAVPublisher:
         Without ``share``: what links start with, where files are read by another address than they are written by.
     user_variable, password_variable
         Names of the environment variables with user and password (a password for apps, where the server has them).
+    pieces_from, piece_bytes
+        With ``share``: files of so many bytes or more go up in pieces of so many. Nextcloud asks for pieces of 5 MiB to 5 GiB.
+        Plain WebDAV has no such way: there a file is one request, of whatever size, that is read from disk as it is sent.
+
+    Raises
+    ------
+    OptionError
+        The address is none that credentials may be sent to, or a size is below 1.
     """
 
     nested = True
+
+    @property
+    def folders(self) -> bool:
+        """Public links of a Nextcloud are of single files."""
+        return not self.share
 
     def __init__(
         self,
@@ -49,8 +67,16 @@ class WebDAVPublisher:
         link_base: str | None = None,
         user_variable: str = "CORPUSCLE_WEBDAV_USER",
         password_variable: str = "CORPUSCLE_WEBDAV_PASSWORD",
+        pieces_from: int = 1 << 30,
+        piece_bytes: int = 50 << 20,
     ) -> None:
+        if min(pieces_from, piece_bytes) < 1:
+            raise OptionError(f"pieces of {piece_bytes} bytes from {pieces_from} on are none; both are at least 1")
         self.url = safe_base(url)
+        if share:
+            self.url = self.url.partition("/remote.php")[0]
+        self.pieces_from = pieces_from
+        self.piece_bytes = piece_bytes
         self.folder = folder.strip("/")
         self.share = share
         self.link_base = link_base
@@ -74,7 +100,7 @@ class WebDAVPublisher:
 
             client = Client(self._root(), http_client=http, retry=False)
             self._make_folders(client, target)
-            _send(client, path, target)
+            self._send(client, http, path, target)
             # The card and the rows are read through the archives' links; only archives need one each.
             if self.share and name.startswith("archives/"):
                 return self._public_link(http, target)
@@ -88,9 +114,10 @@ class WebDAVPublisher:
 
     def _root(self) -> str:
         """Where WebDAV starts."""
-        return (
-            f"{self.url}/remote.php/dav/files/{quote(secret(self.user_variable), safe='')}" if self.share else self.url
-        )
+        return self._below_dav("files") if self.share else self.url
+
+    def _below_dav(self, what: str) -> str:
+        return f"{self.url}/{_DAV}/{what}/{quote(secret(self.user_variable), safe='')}"
 
     @contextmanager
     def _http(self) -> Iterator[Any]:
@@ -107,6 +134,19 @@ class WebDAVPublisher:
             if folder not in self._made and not client.exists(folder):
                 client.mkdir(folder)
             self._made.add(folder)
+
+    def _send(self, client: Client, http: httpx.Client, path: Path, target: str) -> None:
+        passing, size = f"{target}{_PASSING}", path.stat().st_size
+        if self.share and size >= self.pieces_from:
+            send_pieces(http, self._below_dav("uploads"), path, f"{self._root()}/{quote(passing)}", self.piece_bytes)
+        else:
+            with path.open("rb") as file:
+                client.upload_fileobj(file, passing, overwrite=True, size=size)
+        kept = client.content_length(passing)
+        if kept != size:
+            client.remove(passing)
+            raise OutputError(f"{target}: the server kept {kept} of {size:,} bytes; try again")
+        client.move(passing, target, overwrite=True)
 
     def _public_link(self, http: httpx.Client, target: str) -> str:
         """The public link of a file; one that was made before is used again."""
@@ -126,17 +166,6 @@ class WebDAVPublisher:
         if urlsplit(page).hostname != urlsplit(self.url).hostname:
             raise OutputError(f"the server gave a share on another server ({page[:80]!r}); check its settings")
         return f"{page.rstrip('/')}/download"
-
-
-def _send(client: Client, path: Path, target: str) -> None:
-    passing, size = f"{target}.part", path.stat().st_size
-    with path.open("rb") as file:
-        client.upload_fileobj(file, passing, overwrite=True, size=size)
-    kept = client.content_length(passing)
-    if kept != size:
-        client.remove(passing)
-        raise OutputError(f"{target}: the server kept {kept} of {size:,} bytes; try again")
-    client.move(passing, target, overwrite=True)
 
 
 def _ocs_data(response: httpx.Response) -> Any:

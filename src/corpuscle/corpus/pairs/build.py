@@ -35,6 +35,7 @@ def build_pairs(
     group: str | None = None,
     batch: str | None = None,
     random_split: bool = False,
+    split: str | None = None,
     shares: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
     embeddings: Sequence[str | Embedder] = ("hvg", "pca"),
@@ -79,6 +80,8 @@ def build_pairs(
         Column within which negatives are drawn where possible; weak batches are dropped.
     random_split
         Split cells at random instead of by group.
+    split
+        Column that says ``"train"``, ``"validation"`` or ``"test"`` of every cell, instead of group, shares and chance.
     shares
         Of train, validation and test.
     seed
@@ -129,8 +132,9 @@ def build_pairs(
     """
     rule = None if caption is None else parse_caption(caption)
     options = BuildOptions(
-        format=format, group=group, batch=batch, random_split=random_split, shares=tuple(float(part) for part in shares),
-        seed=seed, sentence_genes=sentence_genes, sentence_allowed=None if sentence_allowed is None else tuple(sentence_allowed),
+        format=format, group=group, batch=batch, random_split=random_split, split=split,
+        shares=tuple(float(part) for part in shares), seed=seed, sentence_genes=sentence_genes,
+        sentence_allowed=None if sentence_allowed is None else tuple(sentence_allowed),
         negatives=negatives or NegativePolicy(seed=seed), resolve=resolve, archive=archive, chunk_cells=chunk_cells,
         link_base=link_base, rules=rules, layer=layer, categories=tuple(categories), allow_imitation=allow_imitation,
         declared_counts=declared_counts, namespace=namespace, name=name, licence=licence,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from corpuscle.corpus._folder_checks import Problem, Report
 from corpuscle.corpus.manifest import MANIFEST, file_sha256
+from corpuscle.corpus.pairs._archive_members import MEMBERS
 from corpuscle.corpus.pairs._check_archive import archive_problems
 from corpuscle.corpus.pairs._check_rows import SplitRows, across_problems, read_split, split_problems
 from corpuscle.corpus.pairs.manifest import PairsManifest, read_pairs_manifest
@@ -115,6 +116,7 @@ def _embedders(folder: Path, manifest: PairsManifest, problems: list[Problem]) -
 
 def _strangers(folder: Path, manifest: PairsManifest) -> Iterator[Problem]:
     known = {entry.file.split("/", 2)[1] for entry in manifest.archives if entry.file.count("/")}
+    known |= {f"{entry.file.split('/', 2)[1]}{MEMBERS}" for entry in manifest.archives if entry.format == "zarr"}
     here = folder / "archives"
     for path in sorted(here.iterdir()) if here.is_dir() else ():
         if path.name not in known:

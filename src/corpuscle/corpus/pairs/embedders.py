@@ -42,6 +42,7 @@ BUILT_IN = {
     "pca": "_embed_pca:PrincipalComponents",
     "panel": "_embed_values:Panel",
     "scvi": "_embed_scvi:ScviLatent",
+    "geneformer": "_embed_geneformer:Geneformer",
 }
 PLUGINS = Plugins("embedding", ENTRY_POINT_GROUP, "corpuscle.corpus.pairs", BUILT_IN)
 
@@ -109,8 +110,8 @@ def embedder(word: str | Embedder) -> Embedder:
     ----------
     word
         ``"hvg"``, or with options ``"hvg:n=512"``, ``"pca:n_components=50,n_genes=2000"``, ``"panel:genes=FILE"``,
-        ``"scvi:n_latent=50,max_epochs=20"``; ``name=`` gives the vectors another name. An embedding is returned as it
-        is.
+        ``"scvi:n_latent=50,max_epochs=20"``, ``"geneformer:model=FOLDER"``; ``name=`` gives the vectors another name. An
+        embedding is returned as it is.
 
     Raises
     ------

@@ -32,6 +32,7 @@ from corpuscle.corpus.pairs._link_errors import (
 )
 from corpuscle.corpus.pairs._link_fsspec import download_fsspec
 from corpuscle.corpus.pairs._link_http import download_http
+from corpuscle.corpus.pairs._link_members import download_members, is_folder
 from corpuscle.corpus.pairs._link_words import About, Target, download_page, resolve
 from corpuscle.errors import OptionError, OutputError
 
@@ -83,7 +84,8 @@ def fetch(
     sha256
         SHA-256 of the archive (:func:`archives.archive_sha256`); None to check only that it is whole.
     format
-        ``"zarr.zip"``, ``"zarr"`` or ``"h5ad"``; None to tell from the bytes.
+        ``"zarr.zip"``, ``"zarr"`` or ``"h5ad"``; None to tell from the bytes. Over HTTP, a ``"zarr"`` folder needs the list of
+        its members beside it, at the link with ``.members.json`` after it, as building and publishing put it there.
     base
         Folder or URL that a relative link starts from; it must stay below. None for the working folder.
     max_bytes
@@ -159,7 +161,9 @@ def _download(
         resumed = entry.part.is_file()
         keep: tuple[type[BaseException], ...] = (TruncatedArchive, KeyboardInterrupt)
         try:
-            if target.kind == "http":
+            if target.kind == "http" and is_folder(target.where, format):
+                etag = download_members(target.where, entry, about, sha256=sha256, max_bytes=max_bytes, timeout=timeout)
+            elif target.kind == "http":
                 target, etag = _http(target, entry, about, max_bytes, timeout)
             else:
                 etag = download_fsspec(target.where, entry, about, max_bytes=max_bytes, options=options)

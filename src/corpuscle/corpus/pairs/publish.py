@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from corpuscle.corpus.pairs._archive_hash import archive_files, archive_sha256
+from corpuscle.corpus.pairs._archive_members import MEMBERS, write_members
 from corpuscle.corpus.pairs._archive_pack import packed
 from corpuscle.corpus.pairs._manifest_problems import has_secret
 from corpuscle.corpus.pairs._publish_folder import FolderPublisher
@@ -14,7 +15,7 @@ from corpuscle.corpus.pairs._publish_hub import HubPublisher
 from corpuscle.corpus.pairs._publish_rows import relinked
 from corpuscle.corpus.pairs._publish_webdav import WebDAVPublisher
 from corpuscle.corpus.pairs._publish_zenodo import ZenodoPublisher
-from corpuscle.corpus.pairs.manifest import PairsManifest, read_pairs_manifest
+from corpuscle.corpus.pairs.manifest import ArchiveEntry, PairsManifest, read_pairs_manifest
 from corpuscle.errors import OptionError, OutputError, SourceError
 
 __all__ = [
@@ -35,6 +36,9 @@ class Publisher(Protocol):
     ----------
     nested
         Whether names may have folders in them. Where they may not, everything but archives and card goes up as one zip.
+    folders
+        Optional: whether the link of a file tells those of the files beside it, as an archive that is a Zarr folder needs; by
+        default as ``nested``.
     """
 
     nested: bool
@@ -85,11 +89,11 @@ def publish(
     folder = Path(folder)
     manifest = read_pairs_manifest(folder)
     tell = progress or (lambda name: None)
-    _check_archives(folder, manifest)
+    _check_archives(folder, manifest, folders=getattr(publisher, "folders", publisher.nested))
     links = {}
     for entry in manifest.archives:
         tell(entry.file)
-        links[entry.file] = _checked_link(publisher.put(folder / entry.file, entry.file), entry.file)
+        links[entry.file] = _checked_link(_put(folder, entry, publisher), entry.file)
     publisher.finish()
     moved = relinked(folder, manifest, links)
     _send_rest(folder, moved, publisher, tell)
@@ -97,12 +101,26 @@ def publish(
     return moved
 
 
-def _check_archives(folder: Path, manifest: PairsManifest) -> None:
+def _put(folder: Path, entry: ArchiveEntry, publisher: Publisher) -> str:
+    """Send an archive; of a Zarr folder every member, and last the list of them, by which others fetch it."""
+    path = folder / entry.file
+    if entry.format != "zarr":
+        return publisher.put(path, entry.file)
+    for name, file in archive_files(path):
+        publisher.put(file, f"{entry.file}/{name}")
+    link = publisher.put(write_members(path), f"{entry.file}{MEMBERS}")
+    if not link.endswith(MEMBERS):
+        raise OutputError(f"{entry.file}: there are no links to folders; build the data set with zarr.zip or h5ad")
+    return link.removesuffix(MEMBERS)
+
+
+def _check_archives(folder: Path, manifest: PairsManifest, *, folders: bool) -> None:
     for entry in manifest.archives:
         path = folder / entry.file
-        if entry.format == "zarr":
+        if entry.format == "zarr" and not folders:
             raise OptionError(
-                f"{entry.file}: a Zarr folder has no single link; build the data set with zarr.zip or h5ad"
+                f"{entry.file}: a Zarr folder has no link there, since every file has one of its own; build the data set with "
+                "zarr.zip or h5ad"
             )
         if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
             raise SourceError(f"{path}: lies outside the data set; build it again")
@@ -121,8 +139,13 @@ def _checked_link(link: str, name: str) -> str:
 
 def _send_rest(folder: Path, manifest: PairsManifest, publisher: Publisher, tell: Callable[[str], None]) -> None:
     """Rows, embedders, manifest; the card last."""
-    archives = {entry.file for entry in manifest.archives}
-    rest = [(name, path) for name, path in archive_files(folder) if name not in archives and name != "README.md"]
+    sent = {entry.file for entry in manifest.archives} | {f"{entry.file}{MEMBERS}" for entry in manifest.archives}
+    inside = tuple(f"{entry.file}/" for entry in manifest.archives if entry.format == "zarr")
+    rest = [
+        (name, path)
+        for name, path in archive_files(folder)
+        if name not in sent and not name.startswith(inside) and name != "README.md"
+    ]
     if publisher.nested:
         for name, path in rest:
             tell(name)

@@ -11,7 +11,7 @@ import pandas as pd
 from corpuscle.errors import OptionError
 from corpuscle.seeds import stream
 
-__all__ = ["SPLITS", "split_cells"]
+__all__ = ["SPLITS", "given_split", "split_cells"]
 
 Array = np.ndarray[Any, Any]
 SPLITS = ("train", "validation", "test")
@@ -81,6 +81,43 @@ def split_cells(
             "group by another column, or ask for a random split of cells (random=True, --random-split)"
         )
     return _named(_by_group(np.bincount(label_n), parts, seed)[label_n])
+
+
+def given_split(obs: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.str_]]:
+    """Take the split that a column says, of whoever decided it.
+
+    Parameters
+    ----------
+    obs
+        Table of the n cells.
+    column
+        Column with ``"train"``, ``"validation"`` or ``"test"`` for every cell. Validation and test may be empty.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) ``"train"``, ``"validation"`` or ``"test"``.
+
+    Raises
+    ------
+    OptionError
+        There is no such column, a cell has another value or none, or no cell is for training.
+    """
+    if column not in obs:
+        has = ", ".join(str(name) for name in obs.columns[:12]) or "none"
+        raise OptionError(f"obs has no column {column!r} that gives the split; it has: {has}")
+    value_n = obs[column].astype(object).to_numpy()
+    wrong_n = ~pd.Series(value_n).isin(SPLITS).to_numpy()
+    if wrong_n.any():
+        first = int(np.argmax(wrong_n))
+        said = "no value" if pd.isna(value_n[first]) else f"{ascii(value_n[first])[:80]}"
+        raise OptionError(
+            f"column {column!r} gives the split, and cell {ascii(obs.index[first])[:80]} has {said} there, as one of "
+            f"{int(wrong_n.sum()):,}; every cell needs one of {', '.join(SPLITS)}"
+        )
+    if not (value_n == "train").any():
+        raise OptionError(f"column {column!r} gives the split and says 'train' of no cell that is kept; name some")
+    return value_n.astype("<U10")
 
 
 def _checked_shares(shares: Sequence[float]) -> Array:

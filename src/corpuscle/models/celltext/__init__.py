@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from corpuscle._lazy import lazy
 
-__all__ = ["Cell", "CellText", "label_metrics", "mine_negatives", "retrieval_metrics"]
+__all__ = [
+    "Cell", "CellText", "CellVectors", "Found", "Known", "cell_vectors", "label_metrics", "mine_negatives", "retrieval_metrics",
+    "write_scores",
+]  # fmt: skip
 
 _WHERE = {
     "Cell": "corpuscle.models.celltext.items",
     "CellText": "corpuscle.models.celltext.model",
+    "CellVectors": "corpuscle.models.celltext.cells",
+    "Found": "corpuscle.models.celltext.search",
+    "Known": "corpuscle.models.celltext.known",
+    "cell_vectors": "corpuscle.models.celltext.cells",
     "label_metrics": "corpuscle.models.celltext.zero_shot",
     "mine_negatives": "corpuscle.models.celltext.mine",
     "retrieval_metrics": "corpuscle.models.celltext.zero_shot",
+    "write_scores": "corpuscle.models.celltext.search",
 }
 __getattr__, __dir__ = lazy(
     __name__,

@@ -17,7 +17,7 @@ from corpuscle.errors import SourceError
 from corpuscle.models.celltext._heads import Head
 from corpuscle.models.celltext._omics import OmicsInput
 
-__all__ = ["ROUTES", "TEXT_MODULES", "check_folder", "quiet", "read_modules", "router_modules"]
+__all__ = ["EMBEDDER", "ROUTES", "TEXT_MODULES", "check_folder", "quiet", "read_modules", "router_modules"]
 
 ROUTES = {("omics", None): "omics", ("text", None): "text", (None, "text"): "text", (None, "omics"): "omics"}
 #: Modules that a text encoder may consist of; a final normalisation is left out, since the head follows.
@@ -26,6 +26,8 @@ _KNOWN = {
     "sentence_transformers": {one.__name__: one for one in (*TEXT_MODULES, Router, Normalize)},
     "corpuscle": {one.__name__: one for one in (Head, OmicsInput)},
 }
+#: The one file that is neither settings nor weights: arrays in a zip, whose reader unpickles nothing.
+EMBEDDER = "embedder.npz"
 _SUFFIXES = {".json", ".safetensors", ".txt", ".model", ".jinja"}
 #: Entries by which a configuration would fetch or run code, or read weights from elsewhere.
 _HOSTILE = {
@@ -63,7 +65,7 @@ def check_folder(folder: Path) -> None:
             raise SourceError(f"{folder}: {name} is a link; a model's folder holds plain files, save it again")
         if path.is_dir():
             continue
-        if path.suffix not in _SUFFIXES:
+        if path.suffix not in _SUFFIXES and name.as_posix() != EMBEDDER:
             raise SourceError(f"{folder}: {name} is no part of a model of cells and text; remove it or save again")
         if path.suffix == ".json" and path.name not in _VOCABULARIES:
             for key, value in _entries(read_json(path)):

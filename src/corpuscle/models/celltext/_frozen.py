@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import InputModule, Router
@@ -32,6 +33,10 @@ class TextTable(InputModule):
     def modalities(self) -> list[Any]:
         """The one kind of input, ``"text"``."""
         return ["text"]
+
+    def rows(self, texts: Sequence[str], places: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Features of the texts at these places of the table: ``input_values``, shape (b, d)."""
+        return {"input_values": self.vectors_kd[torch.from_numpy(places)]}
 
     def preprocess(self, inputs: Sequence[str], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Features of a batch of texts: ``input_values``, shape (b, d)."""

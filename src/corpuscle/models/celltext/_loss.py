@@ -10,6 +10,7 @@ from sentence_transformers.sentence_transformer.losses.multiple_negatives_rankin
 from torch import Tensor, nn
 
 from corpuscle.errors import MethodError, OptionError
+from corpuscle.models.celltext._batches import PLACE
 
 __all__ = ["MaskedRankingLoss", "ranking_loss"]
 
@@ -59,17 +60,32 @@ class MaskedRankingLoss(nn.Module):
         Parameters
         ----------
         sentence_features
-            Features of the anchor, the positive and the K negatives, B rows each.
+            Features of the anchor, the positive and the K negatives, B rows each; or of the anchor and of the texts
+            of the batch, each once, with the feature ``place`` of shape (B, 1 + K).
         labels
             Captions as codes, shape (B,) or (B, 1 + K); None for the plain loss.
         """
-        anchor_bd, *docs = embed_columns(self.model, sentence_features)
+        columns = list(sentence_features)
+        if PLACE in columns[-1]:
+            anchor_bd, *docs = _embed_once(self.model, columns)
+        else:
+            anchor_bd, *docs = embed_columns(self.model, columns)
         codes = labels if self.mask_same_caption else None
         return ranking_loss(anchor_bd, docs, codes, scale=self.scale, symmetric=self.symmetric)
 
     def get_config_dict(self) -> dict[str, Any]:
         """The options, for the model card."""
         return {"scale": self.scale, "mask_same_caption": self.mask_same_caption, "symmetric": self.symmetric}
+
+
+def _embed_once(model: nn.Module, columns: list[dict[str, Any]]) -> list[Tensor]:
+    """Embeddings of the anchors and of each column of texts, of which every text was encoded once."""
+    anchor, texts = columns
+    place_bk = texts.pop(PLACE)
+    anchor_bd = model(anchor)["sentence_embedding"]
+    text_ud = model(texts)["sentence_embedding"]
+    # Looked up as an embedding, since its gradient sums in one order on every device.
+    return [anchor_bd, *(nn.functional.embedding(place_b, text_ud) for place_b in place_bk.unbind(1))]
 
 
 def ranking_loss(

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from transformers import TrainerCallback
 
 from corpuscle.errors import MethodError
+from corpuscle.models.celltext._batches import Batches
 from corpuscle.models.celltext._loss import MaskedRankingLoss
 
 __all__ = ["Progress", "fit"]
@@ -41,16 +42,17 @@ class _History(TrainerCallback):
 
 def fit(
     model: SentenceTransformer,
-    table: Any,
+    batches: Batches,
     loss: dict[str, Any],
     options: dict[str, Any],
     report: tuple[list[dict[str, float]], Progress | None],
 ) -> None:
-    texts = [name for name in table.column_names if name not in ("anchor", "label")]
+    from datasets import Dataset
+
     with tempfile.TemporaryDirectory() as folder:
         arguments = _arguments(
             output_dir=folder,
-            router_mapping={"anchor": "omics"} | dict.fromkeys(texts, "text"),
+            router_mapping={"anchor": "omics", "positive": "text"},
             use_cpu=model.device.type == "cpu",
             lr_scheduler_type="constant",
             max_grad_norm=1.0,
@@ -65,7 +67,8 @@ def fit(
         trainer = _Trainer(
             model=model,
             args=arguments,
-            train_dataset=table,
+            train_dataset=Dataset.from_dict({"anchor": range(len(batches))}),
+            data_collator=batches,
             loss=MaskedRankingLoss(model, **loss),
             callbacks=[_History(*report)],
         )

@@ -9,7 +9,7 @@ import numpy as np
 from corpuscle.errors import OptionError
 from corpuscle.models.celltext._train_rows import training_rows
 
-__all__ = ["mine_negatives"]
+__all__ = ["check_mining", "mine_negatives"]
 
 Array = np.ndarray[Any, Any]
 _ROWS_AT_ONCE = 4096
@@ -53,15 +53,10 @@ def mine_negatives(
     SourceError
         Rows or store do not fit the model.
     """
-    if n < 1 or skip < 0:
-        raise OptionError(f"n={n} and skip={skip}: n needs to be 1 or more, and skip 0 or more")
     table = training_rows(rows)
     ids, own = table["anchor"][:], table["positive"][:]
     texts = list(dict.fromkeys(own))
-    if len(texts) - 1 < n + skip:
-        raise OptionError(
-            f"n={n} and skip={skip}: there are {len(texts)} captions, of which one is a cell's own; ask less"
-        )
+    check_mining(len(texts), n, skip)
     model.attach(store)
     text_kd = model.encode_texts(texts, batch_size=batch_size)
     code_n = np.asarray([code for (code,) in table["label"]])
@@ -86,6 +81,23 @@ def mine_negatives(
 
     negatives = {f"negative_{j + 1}": [texts[k] for k in found_nj[:, j]] for j in range(n)}
     return Dataset.from_dict({"sample_idx": ids, "positive": own, **negatives})
+
+
+def check_mining(n_captions: int, n: int, skip: int) -> None:
+    """That so many captions leave ``n`` for each cell, its own and ``skip`` others apart.
+
+    Raises
+    ------
+    OptionError
+        They do not, or a number makes no sense.
+    """
+    for name, value, least in (("n", n, 1), ("skip", skip, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise OptionError(f"mining: {name} is {value!r}; give a whole number of {least} or more")
+    if n_captions - 1 < n + skip:
+        raise OptionError(
+            f"n={n} and skip={skip}: there are {n_captions} captions, of which one is a cell's own; ask less"
+        )
 
 
 def _nearest(score_nk: Array, code_n: Array, limits: tuple[int, int, float]) -> Array:

@@ -14,14 +14,17 @@ from corpuscle.errors import MethodError, OptionError, SourceError
 from corpuscle.models.celltext._folder import router_modules
 from corpuscle.models.celltext._heads import Head
 from corpuscle.models.celltext._omics import OmicsInput
-from corpuscle.models.celltext._saving import read_model, write_model
+from corpuscle.models.celltext._saving import read_beside, read_model, write_model
 from corpuscle.models.celltext._text import text_modules
 from corpuscle.models.celltext.items import Cell, check_texts, split_items
+from corpuscle.models.celltext.known import Known
 from corpuscle.seeds import stream_seed
 
 __all__ = ["Cell", "CellText"]
 
 Array = np.ndarray[Any, Any]
+#: Vectors that go through the head at once.
+_CELLS = 8192
 
 
 class CellText:
@@ -33,10 +36,17 @@ class CellText:
     ----------
     model
         The sentence-transformers model: a router with the routes ``"text"`` and ``"omics"``, and a normalisation.
+    embedder
+        The fitted embedder of :mod:`corpuscle.corpus.pairs` that turns raw counts into the cells' vectors, or None;
+        saved with the model, so that it can be asked about cells of any source.
+    captions
+        The :class:`~corpuscle.models.celltext.known.Known` captions of the training, or None; saved too.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, embedder: Any = None, captions: Known | None = None) -> None:
         self.model = model
+        self.embedder = embedder
+        self.captions = captions
 
     @classmethod
     def create(
@@ -146,13 +156,31 @@ class CellText:
                     f"cells: have shape {cells.shape} and not (n, {self.width}) as {self.key}; "
                     "embed the cells as those the model was trained on"
                 )
-            found: list[Any] = [{"omics": vector_d} for vector_d in cells]
-        elif isinstance(cells, (str, dict, Cell)) or not hasattr(cells, "__iter__"):
+            return self._encode_vectors(cells, batch_size)
+        if isinstance(cells, (str, dict, Cell)) or not hasattr(cells, "__iter__"):
             raise OptionError(f"cells: one {type(cells).__name__} was given and not a list; put it in a list")
-        else:
-            # The library takes a bare vector for sound, so vectors go as dicts.
-            found = [one if isinstance(one, (str, Cell, dict)) else {"omics": one} for one in cells]
+        # The library takes a bare vector for sound, so vectors go as dicts.
+        found: list[Any] = [one if isinstance(one, (str, Cell, dict)) else {"omics": one} for one in cells]
         return self._encode(found, "omics", batch_size)
+
+    def _encode_vectors(self, vectors_nd: Array, batch_size: int) -> Array:
+        """The same as cell by cell, without the library's walk over single items: a head is cheap, a million calls are not."""
+        _check_batch(batch_size)
+        out_nd = np.empty((len(vectors_nd), self.dim), dtype=np.float32)
+        step = max(batch_size, _CELLS)
+        self.model.eval()
+        for start in range(0, len(vectors_nd), step):
+            part_nd = np.array(vectors_nd[start : start + step], dtype=np.float32)  # a copy: torch wants to write
+            bad_n = ~np.isfinite(part_nd).all(axis=1)
+            if bad_n.any():
+                first = start + int(np.argmax(bad_n))
+                raise MethodError(f"cell {first}: the vector is not finite; embed the cell again or leave it out")
+            features = {"input_values": torch.from_numpy(part_nd).to(self.model.device)}
+            with torch.inference_mode():
+                for module in (*self.model[0].sub_modules["omics"], *list(self.model)[1:]):
+                    features = module(features)
+            out_nd[start : start + step] = features["sentence_embedding"].float().cpu().numpy()
+        return out_nd
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 64) -> Array:
         """Texts in the shared space, shape (n, dim), float32, of unit length.
@@ -181,8 +209,7 @@ class CellText:
         return out_nd
 
     def _encode(self, items: list[Any], task: str, batch_size: int) -> Array:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise OptionError(f"batch_size is {batch_size!r}; give a positive whole number")
+        _check_batch(batch_size)
         if not items:
             return np.empty((0, self.dim), dtype=np.float32)
         out_nd = self.model.encode(items, task=task, batch_size=batch_size, show_progress_bar=False)
@@ -194,7 +221,7 @@ class CellText:
         return self.encode_cells(cells, batch_size=batch_size) @ text_kd.T
 
     def save(self, folder: str | Path, *, force: bool = False) -> None:
-        """Write the model to one folder: JSON and safetensors, no pickle; the vectors are not part of it.
+        """Write the model to one folder: JSON, safetensors and the embedder's arrays, no pickle; vectors stay out of it.
 
         Parameters
         ----------
@@ -207,8 +234,19 @@ class CellText:
         ------
         OutputError
             The folder is there already or cannot be written.
+        OptionError
+            The embedder makes other vectors than the model takes.
         """
-        write_model(self.model, Path(folder), {"key": self.key, "width": self.width, "dim": self.dim}, force=force)
+        if self.embedder is not None and not self._fits(self.embedder):
+            raise OptionError(
+                f"embedder: makes X_{self.embedder.name} of width {self.embedder.width}, and the model takes {self.key} "
+                f"of width {self.width}; give the embedder that it was trained with"
+            )
+        about = {"key": self.key, "width": self.width, "dim": self.dim}
+        write_model(self.model, Path(folder), about, embedder=self.embedder, captions=self.captions, force=force)
+
+    def _fits(self, embedder: Any) -> bool:
+        return (f"X_{embedder.name}", embedder.width) == (self.key, self.width)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None) -> CellText:
@@ -221,7 +259,14 @@ class CellText:
         """
         folder = Path(folder)
         mark, modules = read_model(folder)
-        found = cls(SentenceTransformer(modules=modules, device=device))
+        found = cls(SentenceTransformer(modules=modules, device=device), *read_beside(folder))
+        if found.embedder is not None and not found._fits(found.embedder):
+            raise SourceError(f"{folder}: its embedder makes other vectors than the model takes; save it again")
         if [mark.get("key"), mark.get("width"), mark.get("dim")] != [found.key, found.width, found.dim]:
             raise SourceError(f"{folder}: its mark and its modules are of different models; save it again")
         return found
+
+
+def _check_batch(batch_size: Any) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise OptionError(f"batch_size is {batch_size!r}; give a positive whole number")

@@ -12,6 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from corpuscle.errors import OptionError
+from corpuscle.models.celltext._batches import Batches
 from corpuscle.models.celltext._frozen import encoder_and_head, frozen_twin
 from corpuscle.models.celltext._train_rows import training_rows
 from corpuscle.models.celltext._trainer import Progress, fit
@@ -41,8 +42,9 @@ def train(
     """Train a model in place so that each cell is near its caption and far from those of others.
 
     AdamW at constant rates, gradients clipped to norm 1. While the text encoder is frozen its vectors are computed
-    once, without dropout, and only the heads are trained. One seed gives one result on one machine; random numbers of
-    the caller are left as they were.
+    once, without dropout, and only the heads are trained. While it is trained, each text of a batch is encoded once,
+    however many rows have it. One seed gives one result on one machine; random numbers of the caller are left as they
+    were.
 
     Parameters
     ----------
@@ -95,18 +97,19 @@ def train(
     _check_freezing(epochs, text_learning_rate, freeze_text_epochs)
     table = training_rows(rows, negatives=negatives)
     model.attach(store)
-    _check_cells(table["anchor"], store)
+    batches = Batches(table, store)
     frozen = epochs if text_learning_rate is None else freeze_text_epochs
     options = {"per_device_train_batch_size": batch_size, "learning_rate": learning_rate, "weight_decay": weight_decay}
     loss = {"scale": scale, "mask_same_caption": mask_same_caption, "symmetric": symmetric}
     history: list[dict[str, float]] = []
     with _own_random_numbers(), _trainable(model.model):
         if frozen:
-            texts = _texts(table)
             model.model.eval()
+            twin = frozen_twin(model.model, batches.texts)
+            batches.encode = twin[0].sub_modules["text"][0].rows
             fit(
-                frozen_twin(model.model, texts),
-                table,
+                twin,
+                batches,
                 loss,
                 options | {"num_train_epochs": frozen, "seed": stream_seed(seed, "celltext", "frozen")},
                 (history, progress),
@@ -116,13 +119,9 @@ def train(
             places = "|".join(str(place) for place in range(n_encoder))
             rates = {rf"sub_modules\.text\.({places})\.": text_learning_rate}
             more = {"num_train_epochs": epochs - frozen, "seed": stream_seed(seed, "celltext", "all")}
-            fit(model.model, table, loss, options | more | {"learning_rate_mapping": rates}, (history, progress))
+            batches.encode, batches.once = lambda texts, _: model.model.preprocess(texts, task="text"), True
+            fit(model.model, batches, loss, options | more | {"learning_rate_mapping": rates}, (history, progress))
     return history
-
-
-def _texts(table: Any) -> list[str]:
-    names = [name for name in table.column_names if name not in ("anchor", "label")]
-    return list(dict.fromkeys(text for name in names for text in table[name]))
 
 
 def _check_numbers(options: dict[str, Any]) -> None:
@@ -147,12 +146,6 @@ def _check_freezing(epochs: int, rate: float | None, freeze: int) -> None:
         )
     if rate is not None and freeze >= epochs:
         raise OptionError(f"freeze_text_epochs={freeze} of {epochs} epochs: the text encoder would never be trained")
-
-
-def _check_cells(ids: list[str], store: Any) -> None:
-    for id in dict.fromkeys(ids):
-        if id not in store:
-            store.lookup([id])  # its error names the cell and the store
 
 
 @contextmanager

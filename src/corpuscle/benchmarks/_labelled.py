@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,7 @@ import pandas as pd
 
 from corpuscle.benchmarks._provenance import sha256
 from corpuscle.benchmarks._sources import Unread, each_data_set
-from corpuscle.benchmarks.annotation.options import Options
-from corpuscle.benchmarks.annotation.truth import Truth, TypeMap, truth_of
+from corpuscle.benchmarks._truth import Truth, TypeMap, truth_of
 from corpuscle.errors import OptionError, SourceError
 
 if TYPE_CHECKING:
@@ -72,6 +71,12 @@ class DataSet:
         Unique name, and where it came from.
     sha256
         Checksum of the file, or of what was read where there is none.
+    labels, layer
+        ``obs`` column with the true types, and layer with the raw counts.
+    types
+        What labels stand for; None if each is a type of its own.
+    depends
+        What else a run on it depends on, by name.
     notes
         What was left out, a line each.
     """
@@ -80,8 +85,10 @@ class DataSet:
     path: str
     sha256: str
     source: Any = field(repr=False)
-    options: Options = field(repr=False)
+    labels: str
+    layer: str | None = None
     types: TypeMap | None = field(default=None, repr=False)
+    depends: Mapping[str, Any] = field(default_factory=dict, repr=False)
     notes: list[str] = field(default_factory=list)
     _read: LabelledCells | None = field(default=None, repr=False)
 
@@ -94,8 +101,13 @@ class DataSet:
             Not counts, or no labels.
         """
         if self._read is None:
-            self._read, self.notes = _opened(self.name, self.source, self.options, self.types)
+            self._read, self.notes = _opened(self.name, self.source, self.labels, self.layer, self.types)
         return self._read
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the matrix is in memory."""
+        return self._read is not None
 
     def release(self) -> None:
         """Forget the matrix."""
@@ -104,39 +116,59 @@ class DataSet:
     @property
     def described(self) -> dict[str, Any]:
         """What a run on it depends on."""
-        o = self.options
         mapped = self.types.sha256 if self.types else None
         return {
-            "sha256": self.sha256, "labels": o.labels, "layer": o.layer, "label_map": mapped,
-            "name": self.name if mapped else None, "share": o.share, "n_neighbors": o.n_neighbors,
+            "sha256": self.sha256, "labels": self.labels, "layer": self.layer, "label_map": mapped,
+            "name": self.name if mapped else None, **self.depends,
         }  # fmt: skip
 
 
-def data_sets(sources: Sequence[Any], options: Options, types: TypeMap | None) -> Iterator[DataSet | Unread]:
-    """Each file or AnnData in turn; one that cannot be found does not stop the others."""
-    return each_data_set(sources, ALL, lambda name, item: _data_set(name, item, options, types))
+def data_sets(
+    sources: Sequence[Any],
+    labels: str,
+    layer: str | None = None,
+    types: TypeMap | None = None,
+    depends: Mapping[str, Any] | None = None,
+) -> Iterator[DataSet | Unread]:
+    """Each file or AnnData in turn; one that cannot be found does not stop the others.
+
+    Parameters
+    ----------
+    sources
+        Paths, globs or AnnData.
+    labels, layer
+        ``obs`` column with the true types, and layer with the raw counts.
+    types
+        What labels stand for.
+    depends
+        Options that change what is drawn from the cells, so that runs of other options are not taken for these.
+    """
+
+    def opened(name: str, item: Any) -> DataSet:
+        about = (labels, layer, types, dict(depends or {}))
+        if isinstance(item, Path):
+            if not item.exists():
+                raise SourceError(f"{item}: there is no such file or folder; check the path")
+            return DataSet(name, str(item), sha256(item), item, *about)
+        data = DataSet(name, name, "", item, *about)
+        data.sha256 = _content(data.read())
+        return data
+
+    return each_data_set(sources, ALL, opened)
 
 
-def _data_set(name: str, item: Any, options: Options, types: TypeMap | None) -> DataSet:
-    if isinstance(item, Path):
-        if not item.exists():
-            raise SourceError(f"{item}: there is no such file or folder; check the path")
-        return DataSet(name, str(item), sha256(item), item, options, types)
-    data = DataSet(name, name, "", item, options, types)
-    data.sha256 = _content(data.read())
-    return data
-
-
-def _opened(name: str, source: Any, options: Options, types: TypeMap | None) -> tuple[LabelledCells, list[str]]:
+def _opened(
+    name: str, source: Any, labels: str, layer: str | None, types: TypeMap | None
+) -> tuple[LabelledCells, list[str]]:
     from anndata import AnnData
 
     from corpuscle.counts import open_counts
 
-    with open_counts(source, options.layer) as counts:
-        if options.labels not in counts.obs:
+    with open_counts(source, layer) as counts:
+        if labels not in counts.obs:
             have = ", ".join(map(str, counts.obs)) or "none"
-            raise OptionError(f"{counts.name}: no obs column {options.labels!r} for labels; it has: {have}")
-        truth = truth_of(counts.obs[options.labels].astype(object), name, types)
+            raise OptionError(f"{counts.name}: no obs column {labels!r} for labels; it has: {have}")
+        truth = truth_of(counts.obs[labels].astype(object), name, types)
         x_ng, var, obs = counts.to_csr(), counts.var.copy(), counts.obs
     notes = list(truth.notes)
     empty = np.asarray(x_ng.sum(axis=1)).ravel() == 0
@@ -163,6 +195,8 @@ def _content(cells: LabelledCells) -> str:
     x_ng = cells.counts.X
     for array in (x_ng.data, x_ng.indices, x_ng.indptr, cells.code_n):
         digest.update(np.ascontiguousarray(array).tobytes())
+    for column in cells.obs:  # groups and batches may be read from there
+        digest.update("\0".join([str(column), *map(str, cells.obs[column])]).encode())
     for key in sorted(map(str, cells.source.obsm)):  # scores may be read from there
         digest.update(key.encode() + np.ascontiguousarray(np.asarray(cells.source.obsm[key])).tobytes())
     return digest.hexdigest()
