@@ -6,7 +6,7 @@ from corpuscle._lazy import lazy
 
 __all__ = [
     "Cell", "CellText", "CellVectors", "Found", "Known", "cell_vectors", "label_metrics", "mine_negatives", "retrieval_metrics",
-    "write_scores",
+    "train_with_mining", "write_scores",
 ]  # fmt: skip
 
 _WHERE = {
@@ -19,6 +19,7 @@ _WHERE = {
     "label_metrics": "corpuscle.models.celltext.zero_shot",
     "mine_negatives": "corpuscle.models.celltext.mine",
     "retrieval_metrics": "corpuscle.models.celltext.zero_shot",
+    "train_with_mining": "corpuscle.models.celltext.rounds",
     "write_scores": "corpuscle.models.celltext.search",
 }
 __getattr__, __dir__ = lazy(
