@@ -44,6 +44,7 @@ evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the 
 	$(BIN)/python -m benches.evidence_sce2tm
 	$(BIN)/python -m benches.evidence_annotation
 	$(BIN)/python -m benches.evidence_cell_text
+	$(BIN)/python -m benches.evidence_missingness
 
 bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
@@ -52,6 +53,7 @@ bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs
 	$(BIN)/python -m benches.annotate --write
 	$(BIN)/python -m benches.pairs --write
 	$(BIN)/python -m benches.cell_text --write
+	$(BIN)/python -m benches.reduce --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist
