@@ -38,7 +38,7 @@ def spread(values: pd.Series, form: str = ".3f") -> str:
 def write(name: str, **fields: str) -> None:
     """Fill ``benches/NAME.md`` and put it into the evidence pages."""
     text = (TEMPLATES / f"{name}.md").read_text()
-    page = EVIDENCE / f"{name.removeprefix('evidence_')}.md"
+    page = EVIDENCE / f"{name.removeprefix('evidence_').replace('_', '-')}.md"
     page.write_text(text.format(**fields))
     say(f"wrote {page}")
 

@@ -50,9 +50,9 @@ METHODS = (
     "majority",
     "markers",
 )
-#: The text encoder reads some 20 gene sentences a second here, so these are judged on fewer cells.
+#: The text encoder reads a few gene sentences a second here, so these are judged on fewer cells.
 SENTENCES = ("celltext", "sentences", "sentences_trained")
-SENTENCE_CELLS = 1500
+SENTENCE_CELLS = 400
 ALL_CAPTION = "This is a {label} cell from human peripheral blood."
 #: What a prototype of this model gave on 700 cells: accuracy, balanced accuracy, macro F1, mean AUC, MRR, top-3.
 PROTOTYPE = {
@@ -158,7 +158,7 @@ def notes(*results: Result) -> str:
 
 
 def sets(details: pd.DataFrame) -> str:
-    cells = details[details["task"] == "new_cells"].groupby("dataset", sort=False)["n"].max().reset_index()
+    cells = details[details["task"] == "new_cells"].groupby("dataset", sort=False)["n"].max().astype(int).reset_index()
     return table(cells.rename(columns={"dataset": "data set", "n": "cells judged a seed"}))
 
 

@@ -35,7 +35,7 @@ MASKS = ("constant:p=0.5", "uniform:low=0.2", "authors", "logit_normal:sd=1.2")
 POLICIES = ("none", "oracle", "consensus", "zeros")
 DROPOUT = tuple(f"dropout:low={low},mask={policy}" for low in (0.6, 0.3) for policy in POLICIES)
 METHODS = ("unbiased", "authors", "ratio_rank1", "ht", "ht:propensity=rank1", "pairwise", "ratio_oracle", "ht_oracle")
-#: These cost more than all others together, so they get half of the draws and no control.
+#: These cost more than all others together, so they get a third of the draws and no control.
 SLOW = ("knn_impute", "soft_impute", "ppca", "hetero")
 SHOWN = (
     "zero_fill", "mean_fill", "knn_impute", "soft_impute", "ppca", "authors", "ratio_rank1", "unbiased", "pairwise", "ht",
@@ -46,6 +46,8 @@ ITERATIVE_DRAWS = 3
 DEMO_FEATURES = (500, 1000, 2000, 3000)
 DEMO_METHODS = ("unbiased", "authors")
 DEMO_SLOW = ("soft_impute", "ppca")
+#: With more, iterative imputation takes minutes a run.
+ITERATIVE_FEATURES = (500, 1000)
 #: ARI of k-means on two components in the authors' figure (+-0.01): complete, zero fill, theirs, softImpute, chained.
 DEMO = {
     500: (0.96, 0.45, 0.81, 0.81, 0.82),
@@ -230,17 +232,17 @@ def main() -> None:
     say("holes that know no value")
     random = missingness.benchmark(files, METHODS, [*MASKS, CONTROL], **shared)
     random.save(options.out)
-    half = shared | {"draws": max(1, options.draws // 2)}
-    imputers = missingness.benchmark(files, SLOW, MASKS, **half)
+    third = shared | {"draws": max(1, options.draws // 3)}
+    imputers = missingness.benchmark(files, SLOW, MASKS, **third)
     say("dropout")
     dropout = missingness.benchmark(files, ["unbiased"], DROPOUT, **shared)
     say("the demonstration")
     demo = missingness.benchmark([], DEMO_METHODS, ["authors"], simulated=DEMO_FEATURES, **shared)
-    demo_slow = missingness.benchmark([], DEMO_SLOW, ["authors"], simulated=DEMO_FEATURES, **half)
+    demo_slow = missingness.benchmark([], DEMO_SLOW, ["authors"], simulated=DEMO_FEATURES, **third)
     say("iterative imputation")
     few = shared | {"draws": min(ITERATIVE_DRAWS, options.draws)}
     slow = missingness.benchmark(files, ["iterative", "unbiased", "soft_impute"], ["uniform:low=0.2"], **few)
-    slow_demo = missingness.benchmark([], ["iterative"], ["authors"], simulated=DEMO_FEATURES, **few)
+    slow_demo = missingness.benchmark([], ["iterative"], ["authors"], simulated=ITERATIVE_FEATURES, **few)
     details, lost = joined(random, imputers), done(dropout)
     shown = joined(demo, demo_slow, slow_demo)
     write(

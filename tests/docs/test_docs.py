@@ -21,6 +21,8 @@ from corpuscle.benchmarks.coregulation.aggregate import TASKS
 from corpuscle.benchmarks.coregulation.association import MEASURES
 from corpuscle.benchmarks.coregulation.background import MODES
 from corpuscle.benchmarks.coregulation.methods import BASE_METHODS
+from corpuscle.benchmarks.missingness import methods as missingness
+from corpuscle.benchmarks.text import methods as text
 from corpuscle.cli import app
 from corpuscle.datasets import bundled, bundled_path
 from corpuscle.datasets.validate import CHECKS
@@ -94,6 +96,8 @@ def test_ids_in_command_lines_exist() -> None:
         "coregulation": {*normalizer_names(), "cscore", "power"},
         "clustering": {*clustering.method_names()},
         "topics": {*topics.method_names()},
+        "text": {*text.method_names()},
+        "missingness": {*missingness.method_names()},
     }
     for parameter in commands():
         words = shlex.split(parameter.values[0], comments=True)
