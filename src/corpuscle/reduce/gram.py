@@ -66,7 +66,7 @@ class UnbiasedGram(BaseEstimator):
         Observed, centred values, as a product of them with vectors; sparse where ``X`` is.
     propensity_ : Propensity or None
         Probabilities; None for ``"pairwise"``, unless the means needed them.
-    mean_ : ndarray of float64, shape (n_features_in_,)
+    mean_ : ndarray of float64, shape (d,)
         What was subtracted from each feature; NaN for one that was never observed.
     columns_ : ndarray of int64
         Features that were observed at least once.
