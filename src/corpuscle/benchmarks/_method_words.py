@@ -9,16 +9,26 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from corpuscle.errors import OptionError
 
-__all__ = ["construct", "method_params", "named_with", "read_method", "split_methods"]
+__all__ = [
+    "check_words",
+    "construct",
+    "each_once",
+    "made",
+    "method_params",
+    "named_with",
+    "read_method",
+    "split_methods",
+]
 
+M = TypeVar("M")
 PYTHON_OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 OPTION = re.compile(r"(?P<key>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 
@@ -92,6 +102,53 @@ def construct(name: str, made: Any, params: Mapping[str, Any]) -> Any:
         return made(**params)
     except TypeError as error:
         raise OptionError(f"method {name} cannot be made: {error}") from error
+
+
+def made(name: str, what: Any, params: Mapping[str, Any], check: Callable[[Any], M]) -> M:
+    """Make a method and check it; parameters that were given become part of its name.
+
+    Raises
+    ------
+    OptionError
+        As for :func:`construct`, and whatever ``check`` raises.
+    """
+    method: Any = check(construct(name, what, params))
+    if params:
+        method.name = named_with(method.name, params)
+    return method
+
+
+def check_words(method: Any, flag: str) -> None:
+    """Refuse a method whose name or what it was told is no text, or whose flag is no truth value.
+
+    Raises
+    ------
+    OptionError
+        It is so.
+    """
+    if not all(isinstance(word, str) and word for word in (method.name, method.told)):
+        raise OptionError(f"{method!r}: its name and what it was told must be text")
+    if not isinstance(getattr(method, flag), bool):
+        raise OptionError(f"method {method.name}: {flag} must be True or False")
+
+
+def each_once(words: Iterable[Any] | str, parse: Callable[[str], M], check: Callable[[Any], M], what: str) -> list[M]:
+    """What words stand for, objects checked as they are, in order and each under a name of its own.
+
+    Raises
+    ------
+    OptionError
+        None is given, a word or an object is refused, or two have one name.
+    """
+    listed = split_methods(words) if isinstance(words, str) else list(words)
+    if not listed:
+        raise OptionError(f"no {what} was given")
+    out: list[Any] = [parse(word) if isinstance(word, str) else check(word) for word in listed]
+    names = [one.name for one in out]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError(f"{what} {twice[0]!r} is given twice; give each its own name")
+    return out
 
 
 def named_with(name: str, params: Mapping[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from corpuscle.seeds import stream
 
-__all__ = ["FEWEST_SETS", "bootstrap_interval", "holm", "sign_flip", "tested"]
+__all__ = ["FEWEST_SETS", "bootstrap_interval", "by_block", "holm", "sign_flip", "tested"]
 
 Array = np.ndarray[Any, Any]
 
@@ -50,6 +52,32 @@ def bootstrap_interval(value_s: Array, rng: np.random.Generator, rounds: int = R
     picks = rng.integers(value_s.size, size=(rounds, value_s.size))
     low, high = np.percentile(value_s[picks].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
+
+
+def by_block(
+    pairs: pd.DataFrame, block: Sequence[str], tests: Callable[[pd.DataFrame, dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Test every method of every block of a table of pairs, and adjust p over the methods of a block.
+
+    Parameters
+    ----------
+    pairs
+        Row a data set and method, with the columns of ``block`` and ``method``.
+    block
+        Columns within which methods are compared.
+    tests
+        Makes a row, with its ``p``, of the pairs of one method and the names of the block.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, of_block in pairs.groupby(list(block), sort=True):
+        names = dict(zip(block, key, strict=True))
+        found = [
+            names | {"method": str(method)} | tests(rows_of.sort_values("dataset"), names | {"method": str(method)})
+            for method, rows_of in of_block.groupby("method", sort=True)
+        ]
+        adjusted = holm([row["p"] for row in found])
+        rows += [row | {"p_holm": p} for row, p in zip(found, adjusted, strict=True)]
+    return rows
 
 
 def tested(difference_s: Array, seed: int, *names: str) -> dict[str, Any]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-from corpuscle.benchmarks._engines import source_digest
-from corpuscle.benchmarks._method_words import method_params, split_methods
+from corpuscle.benchmarks._entrant import Entrant, entrant
+from corpuscle.benchmarks._method_words import each_once
 from corpuscle.benchmarks.annotation.refinements import ALWAYS, DEFAULT, parse_refinement, refinement_of
 from corpuscle.benchmarks.annotation.sources import parse_source, source_of
-from corpuscle.errors import OptionError
 
 __all__ = ["DEFAULT_SOURCES", "Entrant", "refinement_entrants", "source_entrants"]
 
@@ -27,28 +25,6 @@ CODE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Entrant:
-    """A source of scores, or a refinement.
-
-    Attributes
-    ----------
-    name
-        Unique among its kind.
-    made
-        What is called.
-    params
-        Plain values of its parameters.
-    code
-        Digest of the source code that makes its numbers.
-    """
-
-    name: str
-    made: Any
-    params: Mapping[str, Any]
-    code: str
-
-
 def source_entrants(sources: Iterable[Any] | str | None) -> list[Entrant]:
     """Sources of scores by word or as objects; None is markers and a reference.
 
@@ -57,35 +33,14 @@ def source_entrants(sources: Iterable[Any] | str | None) -> list[Entrant]:
     OptionError
         An unknown word, an object that is no source, or the same name twice.
     """
-    return _entrants(DEFAULT_SOURCES if sources is None else sources, parse_source, source_of, "source of scores")
+    words = DEFAULT_SOURCES if sources is None else sources
+    return [entrant(one, CODE) for one in each_once(words, parse_source, source_of, "source of scores")]
 
 
 def refinement_entrants(refinements: Iterable[Any] | str | None) -> list[Entrant]:
     """Refinements by word or as objects, after those that every table has; None is all that are built in."""
-    chosen = _entrants(DEFAULT if refinements is None else refinements, parse_refinement, refinement_of, "refinement")
+    words = DEFAULT if refinements is None else refinements
+    chosen = each_once(words, parse_refinement, refinement_of, "refinement")
     there = {one.name for one in chosen}
-    always = _entrants([name for name in ALWAYS if name not in there], parse_refinement, refinement_of, "", some=False)
-    return sorted([*always, *chosen], key=lambda one: one.name != "raw")
-
-
-def _entrants(
-    words: Iterable[Any] | str,
-    parse: Callable[[str], Any],
-    check: Callable[[Any], Any],
-    what: str,
-    some: bool = True,
-) -> list[Entrant]:
-    listed = split_methods(words) if isinstance(words, str) else list(words)
-    out = [_entrant(parse(word) if isinstance(word, str) else check(word)) for word in listed]
-    names = [one.name for one in out]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise OptionError(f"{what} {twice[0]!r} is given twice; give each its own name")
-    if some and not out:
-        raise OptionError(f"no {what} was given")
-    return out
-
-
-def _entrant(made: Any) -> Entrant:
-    code = source_digest((*CODE, str(type(made).__module__), *getattr(made, "code", ())))
-    return Entrant(made.name, made, method_params(made), code)
+    always = [parse_refinement(name) for name in ALWAYS if name not in there]
+    return [entrant(one, CODE) for one in sorted([*always, *chosen], key=lambda one: one.name != "raw")]

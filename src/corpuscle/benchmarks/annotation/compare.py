@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
+from corpuscle.benchmarks._paired import FEWEST_SETS, by_block, tested
 
 __all__ = ["COMPARED", "FEWEST_SETS", "HARM", "RAW", "compare", "paired"]
 
@@ -67,20 +67,10 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         of ``n_sets``, ``p`` (two-sided, exact sign flips), ``p_holm`` (over the methods of a task and metric) and a
         ``note``. With fewer than 6 data sets p is NaN and the note says ``not testable``.
     """
-    rows: list[dict[str, Any]] = []
-    for key, block in pairs.groupby(BLOCK, sort=True):
-        names = dict(zip(BLOCK, key, strict=True))
-        found = [names | _tested(of, names, seed) for _, of in block.groupby("method", sort=True)]
-        adjusted = holm([row["p"] for row in found])
-        rows += [row | {"p_holm": p} for row, p in zip(found, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(by_block(pairs, BLOCK, lambda of, names: _tested(of, names, seed)), columns=COLUMNS)
 
 
 def _tested(of_method: pd.DataFrame, names: dict[str, Any], seed: int) -> dict[str, Any]:
-    method = str(of_method["method"].iloc[0])
-    difference_s = of_method.sort_values("dataset")["difference"].to_numpy(float)
-    return {
-        "method": method,
-        "worst": float(difference_s.min()),
-        "n_harmed": int(np.count_nonzero(difference_s < -HARM)),
-    } | tested(difference_s, seed, str(names["task"]), str(names["metric"]), method)
+    difference_s = of_method["difference"].to_numpy(float)
+    harm = {"worst": float(difference_s.min()), "n_harmed": int(np.count_nonzero(difference_s < -HARM))}
+    return harm | tested(difference_s, seed, str(names["task"]), str(names["metric"]), names["method"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
+from corpuscle.benchmarks._paired import FEWEST_SETS, by_block, tested
 from corpuscle.benchmarks.clustering.options import is_baseline
 
 __all__ = ["COMPARED", "FEWEST_SETS", "compare", "paired"]
@@ -87,17 +87,12 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         ``p_holm`` (over the methods of a protocol) and a ``note``. With fewer than 6 data sets p is NaN and the note
         says ``not testable``.
     """
-    rows: list[dict[str, Any]] = []
-    for key, block in pairs.groupby(BLOCK, sort=True):
-        found = [dict(zip(BLOCK, key, strict=True)) | _tested(of, seed) for _, of in block.groupby("method", sort=True)]
-        adjusted = holm([row["p"] for row in found])
-        rows += [row | {"p_holm": p} for row, p in zip(found, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(by_block(pairs, BLOCK, lambda of, _: _tested(of, seed)), columns=COLUMNS)
 
 
 def _tested(of_method: pd.DataFrame, seed: int) -> dict[str, Any]:
     first = of_method.iloc[0]
-    difference_s = of_method.sort_values("dataset")["difference"].to_numpy(float)
+    difference_s = of_method["difference"].to_numpy(float)
     names = [str(first[name]) for name in ("told", "protocol", "metric", "method")]
-    kept = {name: first[name] for name in ("method", "baseline", "baseline_protocol")}
+    kept = {name: first[name] for name in ("baseline", "baseline_protocol")}
     return kept | tested(difference_s, seed, *names)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from corpuscle._plugins import Plugins
-from corpuscle.benchmarks._method_words import construct, named_with, read_method
+from corpuscle.benchmarks._method_words import made, read_method
 from corpuscle.benchmarks.clustering._methods_cells import Cells, Embedded, cells_of, checked_result
 from corpuscle.errors import MethodError, OptionError
 
@@ -89,7 +89,7 @@ def clustering_method(name: str, **params: Any) -> ClusteringMethod:
     >>> clustering_method("scvi", max_epochs=100).name
     'scvi:max_epochs=100'
     """
-    return _made(name, _registered(name), params)
+    return made(name, _registered(name), params, _checked)
 
 
 def parse_method(text: str) -> ClusteringMethod:
@@ -104,7 +104,7 @@ def parse_method(text: str) -> ClusteringMethod:
     OptionError
         It is none of these, or a value cannot be read.
     """
-    return _made(*read_method(text, _registered))
+    return made(*read_method(text, _registered), _checked)
 
 
 def _registered(name: str) -> Any:
@@ -116,18 +116,11 @@ def _registered(name: str) -> Any:
         raise
 
 
-def _made(name: str, made: Any, params: dict[str, Any]) -> ClusteringMethod:
-    method = _checked(name, construct(name, made, params))
-    if params:
-        method.name = named_with(method.name, params)
-    return method
-
-
-def _checked(name: str, method: Any) -> ClusteringMethod:
+def _checked(method: Any) -> ClusteringMethod:
     if not callable(method) or not isinstance(method, ClusteringMethod):
-        raise OptionError(f"{name} is no clustering method: it must be callable and have a name and told")
+        raise OptionError(f"{method!r} is no clustering method: it must be callable and have a name and told")
     if not method.name or not isinstance(method.name, str):
-        raise OptionError(f"method {name}: its name must be text")
+        raise OptionError(f"method {method!r}: its name must be text")
     if method.told not in TOLD:
         raise OptionError(f"method {method.name}: told={method.told!r} must be one of: {', '.join(TOLD)}")
     return method

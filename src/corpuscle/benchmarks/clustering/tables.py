@@ -6,16 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from corpuscle.benchmarks._paired import bootstrap_interval
 from corpuscle.benchmarks._parts import unpack_frame, unpack_labels
-from corpuscle.benchmarks.clustering._data import ALL, DataSet
+from corpuscle.benchmarks._tidy import means, typed
+from corpuscle.benchmarks.clustering._data import DataSet
 from corpuscle.benchmarks.clustering._entrants import Entrant
 from corpuscle.benchmarks.clustering._one import Attempt
 from corpuscle.benchmarks.clustering.compare import compare, paired
 from corpuscle.benchmarks.clustering.options import Options
 from corpuscle.benchmarks.clustering.score import stability
-from corpuscle.report import COLUMNS, Result
-from corpuscle.seeds import stream
+from corpuscle.report import Result
 
 __all__ = ["METRICS", "NAME", "Tables"]
 
@@ -125,28 +124,6 @@ def _table(details: pd.DataFrame, steady: pd.DataFrame | None, seed: int) -> pd.
     if steady is not None:
         rows = steady.rename(columns={"stability": "value", "n_seeds": "n"}).assign(metric="stability", seed=seed)
         parts.append(rows.drop(columns="told"))
-    if len(done):
-        parts.append(pd.DataFrame(_means(pd.concat(parts), done, seed)))
-    table = pd.concat([part for part in parts if len(part)] or [runs])
-    table = table.rename(columns={"protocol": "task"}).assign(benchmark=NAME).reindex(columns=COLUMNS)
-    for column in ("value", "ci_low", "ci_high", "seconds", "peak_mib"):
-        table[column] = table[column].astype(float)
-    for column in ("n", "seed"):
-        table[column] = table[column].astype(int)
-    return table.sort_values(["dataset", "task", "metric", "method", "seed"], ignore_index=True)
-
-
-def _means(rows: pd.DataFrame, done: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Mean over data sets of the mean over seeds, with a 95 % interval, data sets resampled."""
-    out = []
-    by_set = done.groupby(["method", "dataset"])[["seconds", "peak_mib"]].agg({"seconds": "median", "peak_mib": "max"})
-    for (protocol, method, metric), group in rows.groupby(["protocol", "method", "metric"], sort=True):
-        value_s = group.groupby("dataset", sort=True)["value"].mean().dropna().to_numpy(float)
-        if metric in PER_SET or not value_s.size:
-            continue
-        low, high = bootstrap_interval(value_s, stream(seed, "means", str(protocol), str(metric)))
-        row = {"dataset": ALL, "method": method, "protocol": protocol, "metric": metric, "value": value_s.mean()}
-        row |= {"ci_low": low, "ci_high": high, "n": value_s.size, "seed": seed}
-        cost = by_set.loc[method]
-        out.append(row | {"seconds": cost["seconds"].mean(), "peak_mib": cost["peak_mib"].max()})
-    return out
+    everything = pd.concat([part for part in parts if len(part)] or [runs]).rename(columns={"protocol": "task"})
+    averaged = means(everything[~everything["metric"].isin(PER_SET)], done, seed, cost=("method",)) if len(done) else []
+    return typed(pd.concat([everything, pd.DataFrame(averaged)]) if averaged else everything, NAME)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
+from corpuscle.benchmarks._paired import FEWEST_SETS, by_block, tested
 from corpuscle.benchmarks.missingness.metrics import METRICS
 
 __all__ = ["AGAINST", "COMPARED", "FEWEST_SETS", "compare", "paired"]
@@ -88,21 +88,14 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         least well), ``n_better`` of ``n_sets``, ``p`` (two-sided, exact sign flips), ``p_holm`` (over the methods of a
         mask and metric) and a ``note``. With fewer than 6 data sets p is NaN and the note says ``not testable``.
     """
-    rows: list[dict[str, Any]] = []
-    for key, block in pairs.groupby(BLOCK, sort=True):
-        names = dict(zip(BLOCK, key, strict=True))
-        found = [names | _tested(of, names, seed) for _, of in block.groupby("method", sort=True)]
-        adjusted = holm([row["p"] for row in found])
-        rows += [row | {"p_holm": p} for row, p in zip(found, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(by_block(pairs, BLOCK, lambda of, names: _tested(of, names, seed)), columns=COLUMNS)
 
 
 def _tested(of_method: pd.DataFrame, names: dict[str, Any], seed: int) -> dict[str, Any]:
-    rows = of_method.sort_values("dataset")
-    method, more = str(rows["method"].iloc[0]), METRICS[str(names["metric"])]
-    difference_s = rows["difference"].to_numpy(float)
-    found = tested(difference_s, seed, str(names["task"]), str(names["metric"]), method)
+    more = METRICS[str(names["metric"])]
+    difference_s = of_method["difference"].to_numpy(float)
+    found = tested(difference_s, seed, str(names["task"]), str(names["metric"]), names["method"])
     found["n_better"] = int(np.count_nonzero(difference_s > 0 if more else difference_s < 0))
     worst = float(difference_s.min() if more else difference_s.max())
-    ratio_s = rows["ratio"].dropna().to_numpy(float)
-    return found | {"method": method, "worst": worst, "ratio": float(ratio_s.mean()) if ratio_s.size else float("nan")}
+    ratio_s = of_method["ratio"].dropna().to_numpy(float)
+    return found | {"worst": worst, "ratio": float(ratio_s.mean()) if ratio_s.size else float("nan")}

@@ -22,7 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from corpuscle._plugins import Plugins
-from corpuscle.benchmarks._method_words import construct, named_with, read_method
+from corpuscle.benchmarks._method_words import check_words, made, read_method
 from corpuscle.errors import MethodError, OptionError
 
 __all__ = [
@@ -160,7 +160,7 @@ def missingness_method(name: str, **params: Any) -> MissingnessMethod:
     >>> missingness_method("ppca", rank=5).name
     'ppca:rank=5'
     """
-    return _made(name, PLUGINS.find(name), params)
+    return made(name, PLUGINS.find(name), params, method_of)
 
 
 def parse_method(text: str) -> MissingnessMethod:
@@ -175,14 +175,7 @@ def parse_method(text: str) -> MissingnessMethod:
     OptionError
         It is none of these, or a value cannot be read.
     """
-    return _made(*read_method(text, PLUGINS.find))
-
-
-def _made(name: str, made: Any, params: dict[str, Any]) -> MissingnessMethod:
-    method = method_of(construct(name, made, params))
-    if params:
-        method.name = named_with(method.name, params)
-    return method
+    return made(*read_method(text, PLUGINS.find), method_of)
 
 
 def method_of(method: Any) -> MissingnessMethod:
@@ -195,10 +188,7 @@ def method_of(method: Any) -> MissingnessMethod:
     """
     if isinstance(method, type) or not callable(method) or not isinstance(method, MissingnessMethod):
         raise OptionError(f"{method!r} is no method: it needs name, told, needs_p and to be called with what is given")
-    if not all(isinstance(word, str) and word for word in (method.name, method.told)):
-        raise OptionError(f"{method!r}: its name and what it was told must be text")
-    if not isinstance(method.needs_p, bool):
-        raise OptionError(f"method {method.name}: needs_p must be True or False")
+    check_words(method, "needs_p")
     return method
 
 

@@ -7,16 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from corpuscle.benchmarks._labelled import ALL
-from corpuscle.benchmarks._paired import bootstrap_interval
+from corpuscle.benchmarks._tidy import tidy
 from corpuscle.benchmarks.missingness._data import TruthSource
 from corpuscle.benchmarks.missingness._one import Attempt
 from corpuscle.benchmarks.missingness.compare import compare, paired
 from corpuscle.benchmarks.missingness.masks import Mask
 from corpuscle.benchmarks.missingness.methods import MissingnessMethod
 from corpuscle.benchmarks.missingness.metrics import METRICS
-from corpuscle.report import COLUMNS, Result
-from corpuscle.seeds import stream
+from corpuscle.report import Result
 
 __all__ = ["NAME", "SHARES", "Tables"]
 
@@ -85,38 +83,5 @@ class Tables:
         notes = pd.DataFrame(self.rows["notes"], columns=[*RUN, "note"]).drop_duplicates().sort_values([*RUN, "note"])
         extras = {"notes": notes, "paired": pairs, "comparisons": compare(pairs, self.seed)}
         extras = {name: frame.reset_index(drop=True) for name, frame in extras.items() if not frame.empty}
-        table = _table(details, self.seed)
+        table = tidy(NAME, details, [*METRICS, "missing_share"], self.seed)
         return Result(benchmark=NAME, table=table, details=details, failures=failures, extras=extras, run=run)
-
-
-def _table(details: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The tidy table: every run, then the means over data sets."""
-    done = details[details["status"] == "ok"]
-    values = [*METRICS, "missing_share"]
-    runs = done.melt([*RUN, "n", "seconds", "peak_mib"], values, var_name="metric", value_name="value")
-    means = pd.DataFrame(_means(runs, done, seed))
-    table = pd.concat([part for part in (runs, means) if len(part)] or [runs])
-    table = table.assign(benchmark=NAME).reindex(columns=COLUMNS)
-    for column in ("value", "ci_low", "ci_high", "seconds", "peak_mib"):
-        table[column] = table[column].astype(float)
-    for column in ("n", "seed"):
-        table[column] = table[column].astype(int)
-    return table.sort_values(["dataset", "task", "metric", "method", "seed"], ignore_index=True)
-
-
-def _means(rows: pd.DataFrame, done: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Mean over data sets of the mean over draws, with a 95 % interval, data sets resampled."""
-    out = []
-    by_set = done.groupby(["task", "method", "dataset"])[["seconds", "peak_mib"]].agg(
-        {"seconds": "median", "peak_mib": "max"}
-    )
-    for (task, method, metric), group in rows.groupby(["task", "method", "metric"], sort=True):
-        value_s = group.groupby("dataset", sort=True)["value"].mean().dropna().to_numpy(float)
-        if not value_s.size:
-            continue
-        low, high = bootstrap_interval(value_s, stream(seed, "means", str(task), str(metric)))
-        row = {"dataset": ALL, "method": method, "task": task, "metric": metric, "value": value_s.mean()}
-        row |= {"ci_low": low, "ci_high": high, "n": value_s.size, "seed": seed}
-        cost = by_set.loc[(task, method)]
-        out.append(row | {"seconds": cost["seconds"].mean(), "peak_mib": cost["peak_mib"].max()})
-    return out

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpuscle.benchmarks._engines import source_digest
-from corpuscle.benchmarks._method_words import method_params, split_methods
+from corpuscle.benchmarks._method_words import each_once, method_params
 from corpuscle.benchmarks.text.methods import ALWAYS, DEFAULT, TextMethod, method_of, parse_method
-from corpuscle.errors import OptionError
 
 __all__ = ["DRAWING", "Entrant", "entrants"]
 
@@ -72,15 +71,9 @@ def entrants(methods: Iterable[Any] | str | None, embeddings: Sequence[str], key
     OptionError
         An unknown word, an object that is no method, or the same name twice.
     """
-    words = DEFAULT if methods is None else split_methods(methods) if isinstance(methods, str) else list(methods)
-    if not words:
-        raise OptionError("no method was given; celltext is usual")
-    chosen = [parse_method(word) if isinstance(word, str) else method_of(word) for word in words]
-    names = [one.name for one in chosen]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise OptionError(f"method {twice[0]!r} is given twice; give each its own name")
-    chosen += [parse_method(word) for word in ALWAYS if word not in names]
+    chosen = each_once(DEFAULT if methods is None else methods, parse_method, method_of, "method")
+    there = {one.name for one in chosen}
+    chosen += [parse_method(word) for word in ALWAYS if word not in there]
     return [one for method in chosen for one in _with_vectors(method, embeddings, keys)]
 
 

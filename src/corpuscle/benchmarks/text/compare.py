@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from corpuscle.benchmarks._paired import FEWEST_SETS, holm, tested
+from corpuscle.benchmarks._paired import FEWEST_SETS, by_block, tested
 
 __all__ = ["AGAINST", "COMPARED", "FEWEST_SETS", "compare", "paired"]
 
@@ -93,17 +93,10 @@ def compare(pairs: pd.DataFrame, seed: int) -> pd.DataFrame:
         sign flips), ``p_holm`` (over the methods of a task, metric and baseline) and a ``note``. With fewer than 6 data
         sets p is NaN and the note says ``not testable``.
     """
-    rows: list[dict[str, Any]] = []
-    for key, block in pairs.groupby(BLOCK, sort=True):
-        names = dict(zip(BLOCK, key, strict=True))
-        found = [names | _tested(of, names, seed) for _, of in block.groupby("method", sort=True)]
-        adjusted = holm([row["p"] for row in found])
-        rows += [row | {"p_holm": p} for row, p in zip(found, adjusted, strict=True)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(by_block(pairs, BLOCK, lambda of, names: _tested(of, names, seed)), columns=COLUMNS)
 
 
 def _tested(of_method: pd.DataFrame, names: dict[str, Any], seed: int) -> dict[str, Any]:
-    method = str(of_method["method"].iloc[0])
-    difference_s = of_method.sort_values("dataset")["difference"].to_numpy(float)
-    keys = (*(str(names[name]) for name in BLOCK), method)
-    return {"method": method, "worst": float(difference_s.min())} | tested(difference_s, seed, *keys)
+    difference_s = of_method["difference"].to_numpy(float)
+    keys = (*(str(names[name]) for name in BLOCK), names["method"])
+    return {"worst": float(difference_s.min())} | tested(difference_s, seed, *keys)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from corpuscle._plugins import Plugins
-from corpuscle.benchmarks._method_words import construct, named_with, read_method
+from corpuscle.benchmarks._method_words import check_words, made, read_method
 from corpuscle.errors import MethodError, OptionError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def text_method(name: str, **params: Any) -> TextMethod:
     >>> text_method("celltext", epochs=10).name
     'celltext:epochs=10'
     """
-    return _made(name, PLUGINS.find(name), params)
+    return made(name, PLUGINS.find(name), params, method_of)
 
 
 def parse_method(text: str) -> TextMethod:
@@ -144,14 +144,7 @@ def parse_method(text: str) -> TextMethod:
     OptionError
         It is none of these, or a value cannot be read.
     """
-    return _made(*read_method(text, PLUGINS.find))
-
-
-def _made(name: str, made: Any, params: dict[str, Any]) -> TextMethod:
-    method = method_of(construct(name, made, params))
-    if params:
-        method.name = named_with(method.name, params)
-    return method
+    return made(*read_method(text, PLUGINS.find), method_of)
 
 
 def method_of(method: Any) -> TextMethod:
@@ -164,10 +157,7 @@ def method_of(method: Any) -> TextMethod:
     """
     if isinstance(method, type) or not callable(method) or not isinstance(method, TextMethod):
         raise OptionError(f"{method!r} is no method: it needs name, told, needs_vectors and to be called with cells")
-    if not all(isinstance(word, str) and word for word in (method.name, method.told)):
-        raise OptionError(f"{method!r}: its name and what it was told must be text")
-    if not isinstance(method.needs_vectors, bool):
-        raise OptionError(f"method {method.name}: needs_vectors must be True or False")
+    check_words(method, "needs_vectors")
     return method
 
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from corpuscle.benchmarks._labelled import ALL, DataSet
-from corpuscle.benchmarks._paired import bootstrap_interval
+from corpuscle.benchmarks._labelled import DataSet
 from corpuscle.benchmarks._parts import unpack_frame
+from corpuscle.benchmarks._tidy import tidy
 from corpuscle.benchmarks.text.compare import compare, paired
 from corpuscle.benchmarks.text.metrics import METRICS, PER_CELL, TYPES, type_means
-from corpuscle.report import COLUMNS, Result
-from corpuscle.seeds import stream
+from corpuscle.report import Result
 
 __all__ = ["NAME", "RUN", "Tables", "over_folds"]
 
@@ -93,7 +92,7 @@ class Tables:
             "comparisons": compare(pairs, self.seed),
         }
         extras = {name: frame.reset_index(drop=True) for name, frame in extras.items() if not frame.empty}
-        table = _table(details, self.seed)
+        table = tidy(NAME, details, METRICS, self.seed)
         return Result(benchmark=NAME, table=table, details=details, failures=failures, extras=extras, run=run)
 
 
@@ -154,35 +153,3 @@ def _row(key: tuple[str, str, str, int], folds: list[dict[str, Any]]) -> tuple[d
     row |= {"status": "ok", "reason": "; ".join(whys), "n": sum(one["n"] for one in outcomes)}
     row |= {"n_types": int(types["judged"].sum()), "n_asked": max(one["n_asked"] for one in outcomes)}
     return row | numbers, types.assign(**names)[[*RUN, *types.columns]]
-
-
-def _table(details: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The tidy table: every run, then the means over data sets."""
-    done = details[details["status"] == "ok"]
-    runs = done.melt([*RUN, "n", "seconds", "peak_mib"], list(METRICS), var_name="metric", value_name="value")
-    means = pd.DataFrame(_means(runs, done, seed))
-    table = pd.concat([part for part in (runs, means) if len(part)] or [runs])
-    table = table.assign(benchmark=NAME).reindex(columns=COLUMNS)
-    for column in ("value", "ci_low", "ci_high", "seconds", "peak_mib"):
-        table[column] = table[column].astype(float)
-    for column in ("n", "seed"):
-        table[column] = table[column].astype(int)
-    return table.sort_values(["dataset", "task", "metric", "method", "seed"], ignore_index=True)
-
-
-def _means(rows: pd.DataFrame, done: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Mean over data sets of the mean over seeds, with a 95 % interval, data sets resampled."""
-    out = []
-    by_set = done.groupby(["task", "method", "dataset"])[["seconds", "peak_mib"]].agg(
-        {"seconds": "median", "peak_mib": "max"}
-    )
-    for (task, method, metric), group in rows.groupby(["task", "method", "metric"], sort=True):
-        value_s = group.groupby("dataset", sort=True)["value"].mean().dropna().to_numpy(float)
-        if not value_s.size:
-            continue
-        low, high = bootstrap_interval(value_s, stream(seed, "means", str(task), str(metric)))
-        row = {"dataset": ALL, "method": method, "task": task, "metric": metric, "value": value_s.mean()}
-        row |= {"ci_low": low, "ci_high": high, "n": value_s.size, "seed": seed}
-        cost = by_set.loc[(task, method)]
-        out.append(row | {"seconds": cost["seconds"].mean(), "peak_mib": cost["peak_mib"].max()})
-    return out
