@@ -98,7 +98,7 @@ def search_page(
 
 def _foreign(found: Found) -> set[str]:
     """Queries that nothing in training is like."""
-    from corpuscle.models.celltext._search_closest import CLOSE
+    from corpuscle.models.celltext.closest import CLOSE
 
     first = found.closest[found.closest["rank"] == 1]
     return {str(row.query) for row in first.itertuples() if row.cosine < CLOSE}

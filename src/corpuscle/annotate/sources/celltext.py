@@ -21,8 +21,9 @@ __all__ = ["cell_text_scores"]
 Array = np.ndarray[Any, Any]
 #: Cells that are brought into the shared space at a time.
 BLOCK_CELLS = 16_384
-#: A type's words that are less like every label of training are those of another type as often as not: with
-#: all-MiniLM-L6-v2 other spellings of one type reach 0.84 and more, other types of blood up to 0.6.
+#: A type's words that are less like every label of training may be those of another type. With all-MiniLM-L6-v2 no type
+#: of another organ reaches it (python -m benches.cell_text_words), nor do most other wordings of a type that training
+#: named: a type is warned of too often rather than too seldom.
 ALIKE = 0.8
 #: Types that one line names.
 NAMED = 8
@@ -106,8 +107,12 @@ def _strangers(model: CellText, asked: Queries) -> list[str]:
     """A line, and a warning, for the types that training named neither so nor in words much like these."""
     if not asked.labels or not asked.unnamed:
         return []
-    nearest = _nearest(model, asked.unnamed, asked.labels)
-    far = [f"{name} (nearest: {label}, {like:.2f})" for name, (label, like) in nearest.items() if like < ALIKE]
+    from corpuscle.models.celltext.closest import closest_captions
+
+    nearest = closest_captions(model.model, model.captions, asked.unnamed, top=1)
+    far = [
+        f"{row.query} (nearest: {row.label}, {row.cosine:.2f})" for row in nearest.itertuples() if row.cosine < ALIKE
+    ]
     if not far:
         return []
     more = f" and {len(far) - NAMED} more" if len(far) > NAMED else ""
@@ -117,17 +122,3 @@ def _strangers(model: CellText, asked: Queries) -> list[str]:
     )
     warnings.warn(line, UserWarning, stacklevel=3)
     return [line]
-
-
-def _nearest(model: CellText, names: Sequence[str], labels: Sequence[str]) -> dict[str, tuple[str, float]]:
-    """Of each name the label whose words the text encoder, before any head, finds most alike, and the cosine."""
-    from sentence_transformers import SentenceTransformer
-
-    from corpuscle.models.celltext._frozen import encoder_and_head
-
-    encoder, _ = encoder_and_head(model.model)
-    plain = SentenceTransformer(modules=list(encoder), device=str(model.model.device))
-    vector_md = plain.encode([*names, *labels], normalize_embeddings=True, show_progress_bar=False)
-    like_kl = np.asarray(vector_md[: len(names)] @ vector_md[len(names) :].T)
-    best_k = like_kl.argmax(axis=1)
-    return {name: (labels[best], float(row_l[best])) for name, row_l, best in zip(names, like_kl, best_k, strict=True)}

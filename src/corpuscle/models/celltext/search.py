@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from corpuscle.errors import MethodError, OptionError
-from corpuscle.models.celltext._search_closest import CLOSE, closest_captions
 from corpuscle.models.celltext.cells import cell_vectors
+from corpuscle.models.celltext.closest import CLOSE, closest_captions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -128,9 +128,9 @@ def search(
     A score is a cosine in the space that training made, from -1 to 1. It orders cells under one query; scores of two
     queries cannot be compared. Every query orders all cells, also one that no training caption is like: each text
     therefore comes with the training captions closest to it by the text encoder, and a note where none reaches a cosine
-    of .5. That limit was measured with all-MiniLM-L6-v2 on the types of three studies: in sentences about them, 80 to
-    100 % of other wordings reach it, and at most 12 % of types that were not trained on. For bare labels as captions,
-    half of the other wordings do not.
+    of .5. That limit tells words about cells from others, and is a hint at most where the words are of another type: of
+    types of another organ a fifth reach it, and of types in other words a third to all do
+    (``python -m benches.cell_text_words``).
 
     Parameters
     ----------
