@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from corpuscle.cli._whole_file import write_whole
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -31,19 +33,10 @@ def save_reduced(reduced: Reduced, source: str, out: Path, *, layer: str | None,
 
 def _write_values(whole: AnnData, cells: AnnData, out: Path) -> None:
     """Values with gaps that are in no ``.h5ad`` file yet, with what was found of their cells."""
-    import h5py
-    from anndata.io import write_elem
-
-    from corpuscle.normalize._patient_file import complete_or_absent
-
     for place in ("obsm", "uns"):
         getattr(whole, place).update(getattr(cells, place))
     whole.obs["observed_share"] = cells.obs["observed_share"].to_numpy()
-    with complete_or_absent(out) as patient:
-        with h5py.File(patient, "w") as file:
-            write_elem(file, "/", whole)
-            patient.check()
-        patient.check()
+    write_whole(whole, out)
 
 
 def save_page(reduced: Reduced, folder: Path | None, *, command: str, key: str) -> Path | None:

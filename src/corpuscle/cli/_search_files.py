@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from corpuscle.cli._whole_file import write_whole
 from corpuscle.errors import OutputError
 
 __all__ = ["check_files", "pictures", "save_scores", "write_csv"]
@@ -89,22 +90,4 @@ def save_scores(found: Any, data: str, out: Path, *, force: bool) -> None:
         return
     from anndata import AnnData
 
-    _write_plain(write_scores(AnnData(obs=found.obs.copy()), found), out)
-
-
-def _write_plain(cells: Any, out: Path) -> None:
-    import h5py
-    from anndata.io import write_elem
-
-    from corpuscle.normalize._patient_file import complete_or_absent
-
-    with complete_or_absent(out) as patient:
-        try:
-            with h5py.File(patient, "w") as file:
-                write_elem(file, "/", cells)
-        except OSError:
-            raise
-        except Exception as error:  # what anndata raises for a type it cannot store varies with the type
-            reason = " ".join(str(error).split())[:300]
-            raise OutputError(f"{out}: obs cannot be stored as h5ad: {reason}; leave out --write") from error
-        patient.check()
+    write_whole(write_scores(AnnData(obs=found.obs.copy()), found), out)
