@@ -20,7 +20,7 @@ $(VENV)/base.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp
 	$(PIP) install -q -c constraints.txt torch==2.13.0
-	$(PIP) install -q -c constraints.txt -e '.[sct,models,text,distributed,tdigest,interpret,remote,sheets,louvain,dev]'
+	$(PIP) install -q -c constraints.txt -e '.[sct,models,text,distributed,tdigest,interpret,remote,sheets,louvain,bulk,dev]'
 	@touch $@
 
 demo: $(VENV)/base.stamp      ## the main job on bundled real data, with a report

@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 
 import corpuscle
-from corpuscle.corpus import _dask_connect
-from corpuscle.corpus._workers import FAN_IN, LocalWorkers, workers
+from corpuscle.counts import _dask_connect
 from corpuscle.counts._threads import limit_threads, map_ordered, n_threads
+from corpuscle.counts._workers import FAN_IN, LocalWorkers, workers
 from corpuscle.errors import MethodError, NotCountsError, OptionError, SourceError
 
 distributed = pytest.importorskip("distributed", reason="needs corpuscle[distributed]")

@@ -293,7 +293,7 @@ def test_a_cluster_gives_the_same_as_this_process(monkeypatch: pytest.MonkeyPatc
     """The summaries go through pickle and a tree of merges, as they would from one process to another."""
     from contextlib import contextmanager
 
-    from corpuscle.corpus._workers import LocalWorkers
+    from corpuscle.counts._workers import LocalWorkers
 
     class Remote(LocalWorkers):
         distributed = True

@@ -21,10 +21,10 @@ from corpuscle.corpus._fingerprint import source_digest
 from corpuscle.corpus._order import WINDOW, rewrite, row_order
 from corpuscle.corpus._shard import Job, build_shard, finished_shard, shard_name, write_parquet
 from corpuscle.corpus._units import opened
-from corpuscle.corpus._workers import Workers
 from corpuscle.corpus.manifest import FORMAT, MANIFEST, file_sha256, write_atomic, write_json
 from corpuscle.corpus.vocabulary import RankVocabulary
 from corpuscle.corpus.vocabulary_io import write_vocab
+from corpuscle.counts._workers import Workers
 from corpuscle.errors import GeneError
 
 __all__ = ["Build", "refuse_nothing"]

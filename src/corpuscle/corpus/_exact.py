@@ -11,8 +11,8 @@ import numpy as np
 
 from corpuscle.corpus._histogram import BINS, GeneHistograms, bin_codes
 from corpuscle.corpus._portions import GeneBlock, Portion, blocks_to_do, gene_block
-from corpuscle.corpus._workers import Workers
 from corpuscle.counts._threads import map_ordered
+from corpuscle.counts._workers import Workers
 from corpuscle.errors import SourceError
 
 __all__ = ["BUDGET_VALUES", "block_values", "exact_medians"]

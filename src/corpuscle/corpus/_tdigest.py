@@ -15,7 +15,7 @@ import numpy as np
 from corpuscle.corpus._exact import block_values
 from corpuscle.corpus._fingerprint import block_digest
 from corpuscle.corpus._portions import Portion, blocks_to_do, gene_block
-from corpuscle.corpus._workers import Workers
+from corpuscle.counts._workers import Workers
 from corpuscle.errors import MethodError
 
 __all__ = ["digest_type", "tdigest_medians"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.counts import Counts, open_counts
+from corpuscle.counts._kept_open import kept_open
 from corpuscle.counts._open import expand_source
 from corpuscle.counts._profile import Block
 from corpuscle.errors import SourceError
@@ -22,7 +21,6 @@ __all__ = [
     "SourceSpec",
     "Unit",
     "blocks_of",
-    "close_opened",
     "cut",
     "list_sources",
     "opened",
@@ -33,8 +31,6 @@ __all__ = [
 BLOCK_CELLS = 1024
 #: Cells of one unit of work, and of one shard.
 UNIT_CELLS = 65_536
-#: Sources a thread keeps open; files of many small studies are not opened again for every unit.
-KEPT_OPEN = 4
 
 
 @dataclass(frozen=True)
@@ -111,26 +107,9 @@ def list_sources(source: Any, layer: str | None = None, *, fractional: bool = Fa
     return specs
 
 
-_local = threading.local()
-
-
 def opened(spec: SourceSpec) -> Counts:
     """The source opened, kept open for the next call by this thread. Do not close it."""
-    kept: OrderedDict[Any, Counts] = _local.__dict__.setdefault("kept", OrderedDict())
-    key = (spec, spec.stat(), id(spec.adata))
-    if key not in kept:
-        while len(kept) >= KEPT_OPEN:
-            kept.popitem(last=False)[1].close()
-        kept[key] = spec.open()
-    kept.move_to_end(key)
-    return kept[key]
-
-
-def close_opened() -> None:
-    """Close what :func:`opened` keeps open for this thread."""
-    kept: OrderedDict[Any, Counts] = _local.__dict__.setdefault("kept", OrderedDict())
-    while kept:
-        kept.popitem()[1].close()
+    return kept_open((spec, spec.stat(), id(spec.adata)), spec.open)
 
 
 @dataclass(frozen=True, slots=True)

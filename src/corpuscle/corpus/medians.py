@@ -21,10 +21,10 @@ from corpuscle.corpus._median_sources import MedianSource, options_record, plan_
 from corpuscle.corpus._portions import Portion, blocks_to_do, gene_block, pack
 from corpuscle.corpus._tdigest import digest_type, tdigest_medians
 from corpuscle.corpus._units import BLOCK_CELLS, UNIT_CELLS, list_sources
-from corpuscle.corpus._workers import Workers, workers
 from corpuscle.corpus.gene_plan import GeneOptions
 from corpuscle.corpus.medians_io import FORMAT, Medians, check_out, read_medians, write_medians
 from corpuscle.counts._threads import for_each
+from corpuscle.counts._workers import Workers, workers
 from corpuscle.errors import NotCountsError, OptionError
 
 __all__ = ["METHODS", "Medians", "medians", "read_medians"]

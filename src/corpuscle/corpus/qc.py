@@ -23,9 +23,9 @@ from corpuscle.corpus._qc_measure import NOT_JUDGED, Measured, MeasureTask, meas
 from corpuscle.corpus._qc_plan import Plan, plan_sources
 from corpuscle.corpus._qc_record import build_record, set_table, write_cells, write_record
 from corpuscle.corpus._units import BLOCK_CELLS, Piece, cut, list_sources
-from corpuscle.corpus._workers import Workers, workers
 from corpuscle.corpus.gene_plan import GeneOptions, Symbols
 from corpuscle.corpus.qc_files import QCFolder, check_target, new_folder, read_qc
+from corpuscle.counts._workers import Workers, workers
 from corpuscle.errors import NotCountsError, OptionError
 
 __all__ = ["QCFolder", "QCResult", "read_qc", "run_qc"]

@@ -14,9 +14,9 @@ from corpuscle.corpus._building import Building, explained
 from corpuscle.corpus._corpus_plan import Choices, plan_corpus, resolve
 from corpuscle.corpus._depth import DepthChoice
 from corpuscle.corpus._units import UNIT_CELLS, SourceSpec, list_sources
-from corpuscle.corpus._workers import workers
 from corpuscle.corpus.attributes import check_attributes
 from corpuscle.corpus.vocabulary import RankVocabulary
+from corpuscle.counts._workers import workers
 from corpuscle.errors import OptionError, OutputError
 
 __all__ = ["Corpus", "tokenize"]

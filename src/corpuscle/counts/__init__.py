@@ -2,10 +2,12 @@
 
 from corpuscle.counts._counts import Counts
 from corpuscle.counts._open import expand_source, open_counts
+from corpuscle.counts._passes import PASS_CELLS, map_blocks, reduce_blocks
 from corpuscle.counts._profile import Block, Profile, Summary, summarise
 from corpuscle.counts._source import MemorySource, Source
 
 __all__ = [
+    "PASS_CELLS",
     "Block",
     "Counts",
     "MemorySource",
@@ -13,6 +15,8 @@ __all__ = [
     "Source",
     "Summary",
     "expand_source",
+    "map_blocks",
     "open_counts",
+    "reduce_blocks",
     "summarise",
 ]

@@ -11,9 +11,10 @@ import scipy.sparse as sp
 from corpuscle.counts._source import csr_of
 from corpuscle.errors import NotCountsError
 
-__all__ = ["WAY_OUT", "as_counts", "way_out"]
+__all__ = ["WAY_OUT", "as_counts", "as_dense_counts", "as_unsigned", "way_out"]
 
 INT32_MAX = np.iinfo(np.int32).max
+UINT32_MAX = np.iinfo(np.uint32).max
 WAY_OUT = "give the layer that holds raw counts (--layer NAME) or the file from before normalisation"
 
 
@@ -119,3 +120,28 @@ def _canonical(x_ng: sp.csr_matrix) -> sp.csr_matrix:
             out.data = out.data.astype(np.int32)
     out.eliminate_zeros()
     return out
+
+
+def as_dense_counts(
+    x_ng: np.ndarray[Any, Any], *, source: str, first_row: int, cells: Any, genes: Any, advice: str = WAY_OUT
+) -> np.ndarray[Any, Any]:
+    """The same array as uint32, or int64 where a count is larger; parameters and errors are those of :func:`as_counts`."""
+    if x_ng.dtype.kind not in "ub":
+        usable = x_ng.dtype.kind in "if" and _first_bad(np.ascontiguousarray(x_ng).reshape(-1)) < 0
+        if not usable:
+            as_counts(sp.csr_matrix(x_ng), source=source, first_row=first_row, cells=cells, genes=genes, advice=advice)
+    if x_ng.dtype.kind == "f" or x_ng.dtype.itemsize > 4:
+        largest = x_ng.max(initial=0)
+        if largest >= 2**63:
+            raise NotCountsError(
+                f"{source}: not raw counts: value {float(largest):.6g} is too large to be one; {advice}"
+            )
+        x_ng = x_ng.astype(np.uint32 if largest <= UINT32_MAX else np.int64)
+    return as_unsigned(x_ng)
+
+
+def as_unsigned(x_ng: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Whole numbers that are not negative, of up to 32 bits, as uint32; wider ones as they are."""
+    if x_ng.dtype.itemsize > 4:
+        return x_ng.astype(np.uint32) if x_ng.max(initial=0) <= UINT32_MAX else x_ng.astype(np.int64, copy=False)
+    return x_ng.view(np.uint32) if x_ng.dtype == np.int32 else x_ng.astype(np.uint32, copy=False)

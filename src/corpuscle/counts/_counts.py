@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
@@ -12,10 +12,14 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from corpuscle.counts._check import as_counts, way_out
+from corpuscle.counts._check import as_counts, as_dense_counts, as_unsigned, way_out
+from corpuscle.counts._edits import Edits
+from corpuscle.counts._passes import PASS_CELLS, map_blocks
 from corpuscle.counts._pick import CompactColumns, pick_columns
-from corpuscle.counts._profile import Block, Profile, ProfileSummary, summarise_threaded
+from corpuscle.counts._profile import Block, Profile, ProfileSummary, joined_totals, summarise_threaded, totals_of
 from corpuscle.counts._source import BLOCK_ROWS, MemorySource, Source, csr_of
+from corpuscle.counts._take import take_rows
+from corpuscle.counts._view import ViewSource
 from corpuscle.errors import GeneError, NotCountsError, OptionError, SourceError
 
 __all__ = ["Counts"]
@@ -23,7 +27,7 @@ __all__ = ["Counts"]
 VERSION_SUFFIX = re.compile(r"\.\d+$")
 
 
-class Counts:
+class Counts(Edits):
     """Raw counts, cells x genes, streamed. Made by :func:`corpuscle.open_counts`.
 
     Every block that leaves this class has been checked: non-negative whole numbers in canonical CSR. What fails
@@ -35,7 +39,14 @@ class Counts:
         One or more matrices. Several are stacked; genes are those that all have, in the order of the first.
     check
         Look at a sample of each source now, so that what is not counts is refused before any work is done.
+
+    Attributes
+    ----------
+    scheduler
+        Who does what sees all cells: None for this machine, or a Dask scheduler; see :meth:`on`.
     """
+
+    scheduler: Any = None
 
     def __init__(self, sources: Sequence[Source], *, check: bool = False) -> None:
         if not sources:
@@ -132,16 +143,116 @@ class Counts:
         for place, first, x_ng in self._stored(size, 0, self.n_obs):
             yield self._block(place, first, x_ng)
 
-    def _stored(self, size: int, start: int, stop: int) -> Iterator[tuple[int, int, sp.csr_matrix]]:
-        """(which source, first row in it, its values) for one block after the other."""
+    def dense_blocks(self, size: int = PASS_CELLS, *, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """Like :meth:`blocks`, with arrays (uint32 unless a count is larger) in place of CSR.
+
+        For sources where most values are not zero, such as bulk samples; stored dense, they are never made sparse.
+
+        Raises
+        ------
+        NotCountsError
+            A value is not a count.
+        SourceError
+            A file is damaged, or changed since it was opened.
+        """
+        for place, first, last in self._ranges(size, start, self.n_obs if stop is None else stop):
+            x_ng = self.sources[place].dense(first, last)
+            self._check_unchanged(place)
+            yield self._block(place, first, self._checked_dense(place, first, x_ng))
+
+    def unit_blocks(self, dense: bool = False, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """Blocks of just ``PASS_CELLS`` cells, also where one source ends and the next begins."""
+        stop = self.n_obs if stop is None else stop
+        for first in range(start, stop, PASS_CELLS):
+            last = min(first + PASS_CELLS, stop)
+            read = self.dense_blocks if dense else self.blocks
+            parts = list(read(PASS_CELLS, start=first, stop=last))
+            if len(parts) == 1:
+                yield parts[0]
+                continue
+            stacked = [part.x_ng for part in parts]
+            x_ng = np.concatenate(stacked) if dense else sp.vstack(stacked, format="csr")
+            yield Block(x_ng, slice(first, last), parts[0].source)
+
+    def take(self, index: np.ndarray[Any, Any]) -> sp.csr_matrix:
+        """Checked cells at these places (k,), in this order: k x n_vars CSR. What is stored together is read once."""
+        return self._taken(index, dense=False)
+
+    def take_dense(self, index: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Like :meth:`take`, as an array."""
+        return self._taken(index, dense=True)
+
+    def _taken(self, index: np.ndarray[Any, Any], *, dense: bool) -> Any:
+        def read(start: int, stop: int) -> Any:
+            return (
+                next(self.unit_blocks(dense, start, stop)).x_ng if stop - start <= PASS_CELLS else joined(start, stop)
+            )
+
+        def joined(start: int, stop: int) -> Any:
+            parts = [block.x_ng for block in self.unit_blocks(dense, start, stop)]
+            return np.concatenate(parts) if dense else sp.vstack(parts, format="csr")
+
+        return take_rows(read, index, min(source.stored_together for source in self.sources))
+
+    def view(self, cells: np.ndarray[Any, Any] | None = None, genes: np.ndarray[Any, Any] | None = None) -> Counts:
+        """Only these cells and genes (boolean masks or positions), read from where they are when asked for.
+
+        Unlike :meth:`select_cells` nothing is held in memory; the view is of use while this is open.
+        """
+        if cells is None and genes is None:
+            return self
+        places = [None if one is None else np.flatnonzero(one) if one.dtype == bool else one for one in (cells, genes)]
+        for one, n, what in ((places[0], self.n_obs, "cells"), (places[1], self.n_vars, "genes")):
+            if one is not None and not one.size:
+                raise SourceError(f"{self.name}: none of its {n:,} {what} is left; choose some")
+        other = Counts([ViewSource(self, *places)])
+        other.scheduler = self.scheduler
+        return other
+
+    def on(self, scheduler: Any) -> Counts:
+        """The same counts, whose passes over all cells are run by a Dask cluster.
+
+        Parameters
+        ----------
+        scheduler
+            Address, scheduler file or ``dask.distributed.Client``; None for this machine.
+
+        Raises
+        ------
+        OptionError
+            They are in memory, and cannot be sent.
+        """
+        if scheduler is not None and any(source.reopen is None for source in _files_under(self.sources)):
+            raise OptionError(
+                "counts in memory cannot be sent to a cluster; write them to a file or leave --scheduler out"
+            )
+        other = self.local()
+        other.scheduler = scheduler
+        return other
+
+    def local(self) -> Counts:
+        """The same counts, worked on by this machine."""
+        return Counts(self.sources)
+
+    def __reduce__(self) -> Any:
+        # Another process opens the files again; what is in memory does not travel.
+        return _again, ([_parcel(source) for source in self.sources],)
+
+    def _ranges(self, size: int, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """(which source, first row in it, row after its last) for one block after the other."""
         if size < 1:
             raise OptionError(f"block size {size} is below 1")
         for place, source in enumerate(self.sources):
             begin, end = start - int(self._offsets[place]), min(stop - int(self._offsets[place]), source.n_obs)
             for first in range(max(begin, 0), end, size):
-                x_ng = source.rows(first, min(first + size, end))
-                self._check_unchanged(place)
-                yield place, first, x_ng
+                yield place, first, min(first + size, end)
+
+    def _stored(self, size: int, start: int, stop: int) -> Iterator[tuple[int, int, sp.csr_matrix]]:
+        """(which source, first row in it, its values) for one block after the other."""
+        for place, first, last in self._ranges(size, start, stop):
+            x_ng = self.sources[place].rows(first, last)
+            self._check_unchanged(place)
+            yield place, first, x_ng
 
     def _check_unchanged(self, place: int) -> None:
         source = self.sources[place]
@@ -152,7 +263,7 @@ class Counts:
         self, place: int, start: int, x_ng: sp.csr_matrix, genes: pd.Index | None = None, fractional: bool = False
     ) -> sp.csr_matrix:
         source = self.sources[place]
-        if isinstance(source, MemorySource) and source.checked:
+        if isinstance(source, ViewSource) or (isinstance(source, MemorySource) and source.checked):
             return x_ng
         return as_counts(
             x_ng,
@@ -164,7 +275,20 @@ class Counts:
             fractional=fractional,
         )
 
-    def _block(self, place: int, start: int, x_ng: sp.csr_matrix) -> Block:
+    def _checked_dense(self, place: int, start: int, x_ng: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        source = self.sources[place]
+        if isinstance(source, ViewSource) or (isinstance(source, MemorySource) and source.checked):
+            return as_unsigned(x_ng)
+        return as_dense_counts(
+            x_ng,
+            source=source.name,
+            first_row=start,
+            cells=source.obs.index,
+            genes=source.var.index,
+            advice=way_out(source.layers),
+        )
+
+    def _block(self, place: int, start: int, x_ng: Any) -> Block:
         first = int(self._offsets[place]) + start
         genes = self._gene_maps[place]
         rows = slice(first, first + x_ng.shape[0])
@@ -241,7 +365,10 @@ class Counts:
 
     @cached_property
     def _profile(self) -> Profile:
-        profile = summarise_threaded(self.blocks(), lambda: ProfileSummary(self.n_obs, self.n_vars)).finish()
+        if self.scheduler is None:
+            profile = summarise_threaded(self.blocks(), lambda: ProfileSummary(self.n_obs, self.n_vars)).finish()
+        else:
+            profile = joined_totals(list(map_blocks(self, totals_of)))
         if not profile.depth_n.any():
             raise NotCountsError(f"{self.name}: every value is zero; {way_out(self.sources[0].layers)}")
         return profile
@@ -288,59 +415,29 @@ class Counts:
                 return _places([VERSION_SUFFIX.sub("", str(gene)) for gene in self.var[column]])
         return {}
 
-    # -- the same counts, changed ----------------------------------------------------------------------------
 
-    def select_cells(self, cells: np.ndarray[Any, Any]) -> Counts:
-        """Only these cells (boolean mask or positions), in memory."""
-        index = np.flatnonzero(cells) if cells.dtype == bool else cells
-        other = self._derive(self.to_csr()[index], obs=self.obs.iloc[index])
-        if self._depth_without is not None:
-            other._depth_without = self._depth_without[index]
-        return other
+def _files_under(sources: Sequence[Source]) -> Iterator[Source]:
+    """The sources that read: those that views look at, and the others."""
+    for source in sources:
+        if isinstance(source, ViewSource):
+            yield from _files_under(source.base.sources)
+        else:
+            yield source
 
-    def edit_genes(self, *, drop: Sequence[str] = (), add: Mapping[str, np.ndarray[Any, Any]] | None = None) -> Counts:
-        """Without the genes ``drop`` and with new genes ``add`` (name -> (n_obs,) counts) at the end, in memory."""
-        keep = np.ones(self.n_vars, bool)
-        keep[self.gene_index(list(drop))] = False
-        added = add or {}
-        parts = [self.to_csr()[:, keep]] + [sp.csr_matrix(np.asarray(column)[:, None]) for column in added.values()]
-        extra = pd.DataFrame(index=pd.Index(list(added), dtype=object))
-        var = pd.concat([self.var[keep], extra])
-        return self._derive(sp.hstack(parts, format="csr"), var=var)
 
-    def renamed(self, names: Sequence[str]) -> Counts:
-        """The same counts under other gene names, the old ones kept as ``var["gene_id"]``; in memory."""
-        var = self.var.set_axis(pd.Index(list(names), dtype=object), axis=0)
-        return self._derive(self.to_csr(), var=var.assign(gene_id=self.var_names.to_numpy()))
+def _parcel(source: Source) -> Any:
+    """What another process makes the source from."""
+    if isinstance(source, ViewSource):
+        return source.base, source.cells, source.genes
+    if source.reopen is None:
+        raise OptionError("counts in memory cannot be sent to a cluster; write them to a file or leave --scheduler out")
+    return source.reopen
 
-    def stripped(self) -> Counts:
-        """The same counts without ``uns``, where files keep ground truth that a method may not see; in memory."""
-        return Counts([MemorySource(self.to_csr(), self.obs, self.var, name=self.name, checked=True)])
 
-    def with_matrix(self, x_ng: sp.csr_matrix) -> Counts:
-        """The same cells and genes with other counts, in memory."""
-        return self._derive(x_ng)
+def _again(parcels: list[Any]) -> Counts:
+    from corpuscle.counts._open import open_path
 
-    def with_columns(self, genes: np.ndarray[Any, Any], x_nk: np.ndarray[Any, Any]) -> Counts:
-        """The counts of ``genes`` (k positions) replaced by ``x_nk`` (n_obs, k), gene order kept, in memory."""
-        keep = np.ones(self.n_vars)
-        keep[genes] = 0
-        placed = sp.csr_matrix(
-            (np.ones(genes.size, x_nk.dtype), (np.arange(genes.size), genes)), shape=(genes.size, self.n_vars)
-        )
-        kept = self.to_csr() @ sp.diags(keep.astype(np.int32), format="csr", dtype=np.int32)
-        return self._derive((kept + sp.csr_matrix(x_nk) @ placed).tocsr())
-
-    def without_depth_of(self, genes: Sequence[str]) -> Counts:
-        """The same matrix whose cell depths leave these genes out (``leave_pair_out_depth``)."""
-        other = self._derive(self.to_csr())
-        other._depth_without = np.asarray(self.columns(genes).sum(axis=1)).ravel().astype(np.int64)
-        return other
-
-    def _derive(self, x_ng: sp.csr_matrix, obs: pd.DataFrame | None = None, var: pd.DataFrame | None = None) -> Counts:
-        obs, var = self.obs if obs is None else obs, self.var if var is None else var
-        checked = as_counts(x_ng, source=self.name, first_row=0, cells=obs.index, genes=var.index)
-        return Counts([MemorySource(checked, obs, var, uns=self.uns, name=self.name, checked=True)])
+    return Counts([ViewSource(*one) if isinstance(one[0], Counts) else open_path(*one) for one in parcels])
 
 
 def _places(names: Any) -> dict[str, list[int]]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Bands:
     def __init__(self, height: int, read: Callable[[int], sp.csr_matrix]) -> None:
         self.height, self._read = height, read
         self._last: tuple[int, sp.csr_matrix] | None = None
+        self._lock = Lock()
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Rows ``start`` to ``stop``, glued from the bands they lie in."""
@@ -81,10 +83,11 @@ class Bands:
         return parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr")
 
     def _band(self, band: int) -> sp.csr_matrix:
-        if self._last is None or self._last[0] != band:
-            self._last = None
-            self._last = (band, self._read(band))
-        return self._last[1]
+        with self._lock:  # on a cluster several threads of a worker read the same file
+            if self._last is None or self._last[0] != band:
+                self._last = None
+                self._last = (band, self._read(band))
+            return self._last[1]
 
 
 class FileSource(Source):

@@ -17,7 +17,7 @@ from corpuscle.counts._table import open_table
 from corpuscle.counts._tenx import genome_groups, open_tenx
 from corpuscle.errors import SourceError
 
-__all__ = ["open_counts"]
+__all__ = ["open_counts", "open_path"]
 
 Opener = Callable[[Path, str | None], Source]
 KNOWN = ".h5ad, AnnData .zarr, 10x .h5, 10x or Parse folder, .mtx, .loom, ARCHS4 .h5, .csv, .tsv"
@@ -59,7 +59,7 @@ def open_counts(source: Any, layer: str | None = None, *, check: bool = True) ->
     opened: list[Source] = []
     try:
         for item in _items(source):
-            opened.append(_open_path(item, layer) if isinstance(item, Path) else from_anndata(item, layer))
+            opened.append(open_path(item, layer) if isinstance(item, Path) else from_anndata(item, layer))
         return Counts(opened, check=check)
     except BaseException:
         for one in opened:
@@ -101,11 +101,14 @@ def expand_source(one: Any) -> list[Any]:
     )
 
 
-def _open_path(path: Path, layer: str | None) -> Source:
+def open_path(path: Path, layer: str | None) -> Source:
+    """One file or folder as a source, which another process can open again."""
     if not path.exists():
         raise SourceError(f"{path}: there is no such file or folder; check the path")
     with reading(str(path)), closing_on_failure():
-        return _opener(path)(path, layer)
+        source = _opener(path)(path, layer)
+    source.reopen = (path.absolute(), layer)
+    return source
 
 
 def _opener(path: Path) -> Opener:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, Self, TypeVar
 
 import numba
 import numpy as np
-import scipy.sparse as sp
 
 from corpuscle.counts._threads import for_each, n_threads
 
-__all__ = ["Block", "Profile", "ProfileSummary", "Summary", "summarise", "summarise_threaded"]
+__all__ = [
+    "Block",
+    "Profile",
+    "ProfileSummary",
+    "Summary",
+    "joined_totals",
+    "summarise",
+    "summarise_threaded",
+    "totals_of",
+]
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Some consecutive cells. ``x_ng`` is canonical integer CSR; ``rows`` are their places in the whole."""
+    """Some consecutive cells; ``rows`` are their places in the whole.
 
-    x_ng: sp.csr_matrix
+    ``x_ng`` is canonical integer CSR, or where dense blocks were asked for an unsigned array.
+    """
+
+    x_ng: Any
     rows: slice
     source: str
 
@@ -139,3 +150,21 @@ class ProfileSummary:
     def finish(self) -> Profile:
         """The totals."""
         return Profile(self.depth_n, self.genes_n, self.total_g, self.cells_g)
+
+
+def totals_of(block: Block) -> Profile:
+    """The profile of one block by itself."""
+    n_obs, n_vars = block.x_ng.shape
+    summary = ProfileSummary(n_obs, n_vars)
+    summary.update(Block(block.x_ng, slice(0, n_obs), block.source))
+    return summary.finish()
+
+
+def joined_totals(parts: Sequence[Profile]) -> Profile:
+    """The profile of consecutive blocks from theirs."""
+    return Profile(
+        np.concatenate([part.depth_n for part in parts]),
+        np.concatenate([part.genes_n for part in parts]),
+        np.sum([part.total_g for part in parts], axis=0),
+        np.sum([part.cells_g for part in parts], axis=0),
+    )

@@ -40,6 +40,10 @@ class Source(ABC):
         The stored dtype of the values.
     layers
         Other matrices of the same shape that could be asked for instead.
+    stored_together
+        Rows that are best read together: those of one chunk.
+    reopen
+        (path, layer) with which another process opens the same; None where there is no such path.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Source(ABC):
     layout: str
     dtype: np.dtype[Any]
     layers: tuple[str, ...] = ()
+    stored_together: int = 1024
+    reopen: tuple[Path, str | None] | None = None
 
     @property
     def n_obs(self) -> int:
@@ -64,6 +70,10 @@ class Source(ABC):
     @abstractmethod
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Cells ``start`` to ``stop`` as CSR, (stop - start) x n_vars, any numeric dtype."""
+
+    def dense(self, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Cells ``start`` to ``stop`` as an array; worth writing where they are stored dense."""
+        return self.rows(start, stop).toarray()
 
     def sample(self) -> sp.csr_matrix:
         """Some of the stored values, cheaply: cells from the first on, all of their genes or only some."""

@@ -48,12 +48,15 @@ class Normalizer(BaseEstimator):
         a few numbers per cell. ``"matrix"``: ``fit`` holds the whole matrix.
     keeps_zeros
         A count of zero becomes a value of zero, so ``transform`` returns a sparse matrix.
+    reads_dense
+        ``transform_rows`` is given dense blocks, as bulk samples are stored.
     """
 
     name: ClassVar[str]
     formula: ClassVar[str]
     needs: ClassVar[Literal["columns", "matrix"]]
     keeps_zeros: ClassVar[bool] = False
+    reads_dense: ClassVar[bool] = False
 
     @property
     def inductive(self) -> bool:
@@ -67,6 +70,16 @@ class Normalizer(BaseEstimator):
     @abstractmethod
     def transform(self, counts: Counts, genes: Sequence[str] | Array | None = None) -> Values:
         """Values of ``genes`` (all if None): n_obs x len(genes), float64."""
+
+    def transform_rows(self, counts: Counts, x_ng: Any, rows: slice, *, dtype: Any = np.float64) -> Values:
+        """Values of all genes for one block of cells, where the method can do with a block.
+
+        Raises
+        ------
+        MethodError
+            It cannot.
+        """
+        raise MethodError(f"{self.name}: needs the whole matrix and cannot be streamed; choose another method")
 
 
 class ColumnNormalizer(Normalizer):

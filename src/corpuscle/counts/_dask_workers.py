@@ -1,4 +1,4 @@
-"""The workers of a Dask cluster as :class:`~corpuscle.corpus._workers.Workers`: map in order, reduce as a tree."""
+"""The workers of a Dask cluster as :class:`~corpuscle.counts._workers.Workers`: map in order, reduce as a tree."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from corpuscle.corpus._dask_call import Order, call, merge_all, pack, summarise, unpack
-from corpuscle.corpus._dask_connect import connect
-from corpuscle.corpus._dask_flight import Flight
-from corpuscle.corpus._workers import FAN_IN
+from corpuscle.counts._dask_call import Order, call, merge_all, pack, summarise, unpack
+from corpuscle.counts._dask_connect import connect
+from corpuscle.counts._dask_flight import Flight
+from corpuscle.counts._workers import FAN_IN
 
 __all__ = ["DaskWorkers", "dask_workers"]
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def dask_workers(scheduler: Any) -> Iterator[DaskWorkers]:
-    """Yield the workers of the scheduler; see :func:`corpuscle.corpus._workers.workers`."""
+    """Yield the workers of the scheduler; see :func:`corpuscle.counts._workers.workers`."""
     with connect(scheduler) as client:
         yield DaskWorkers(client)
 

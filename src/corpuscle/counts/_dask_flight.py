@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any, NoReturn, Self, TypeVar
 
-from corpuscle.corpus._dask_connect import address_of, worker_timeout
+from corpuscle.counts._dask_connect import address_of, worker_timeout
 from corpuscle.errors import MethodError
 
 __all__ = ["Flight"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import corpuscle
-from corpuscle.corpus._units import close_opened
+from corpuscle.counts._kept_open import close_opened
 from corpuscle.counts._threads import limit_threads
 from corpuscle.errors import MethodError
 

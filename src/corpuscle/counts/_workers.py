@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-from corpuscle.corpus._units import close_opened
+from corpuscle.counts._kept_open import close_opened
 
-__all__ = ["FAN_IN", "LocalWorkers", "Workers", "workers"]
+__all__ = ["FAN_IN", "LocalWorkers", "Workers", "merged_as_tree", "workers"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,10 +51,10 @@ class LocalWorkers:
         """See :class:`Workers`."""
         if not items:
             raise ValueError("there is nothing to reduce")
-        return _merged(self.map(work, items), merge)
+        return merged_as_tree(self.map(work, items), merge)
 
 
-def _merged(results: Iterable[Result], merge: Callable[[Result, Result], Result]) -> Result:
+def merged_as_tree(results: Iterable[Result], merge: Callable[[Result, Result], Result]) -> Result:
     """Merge ``FAN_IN`` at a time, then so many of those, holding one unfinished summary a level."""
     levels: list[list[Any]] = []  # of each level, how many are merged so far and into what
     for result in results:
@@ -97,7 +97,7 @@ def workers(scheduler: Any = None) -> Iterator[Workers]:
         if scheduler is None:
             yield LocalWorkers()
         else:
-            from corpuscle.corpus._dask_workers import dask_workers
+            from corpuscle.counts._dask_workers import dask_workers
 
             with dask_workers(scheduler) as cluster:
                 yield cluster
