@@ -94,6 +94,11 @@ def _add_names(table: Table, inspection: Inspection) -> None:
     column = f"; ids in var column {escape(inspection.id_column)}" if inspection.id_column else ""
     table.add_row("gene names", f"{kinds.kind}: {shares}{column}")
     table.add_row("species", f"{escape(inspection.species.species)} ({escape(inspection.species.evidence)})")
+    if inspection.bulk is not None:
+        from corpuscle.counts._inspect_bulk import bulk_rows
+
+        for heading, said in bulk_rows(inspection.bulk):
+            table.add_row(heading, escape(said))
     if inspection.layers:
         table.add_row("layers", escape(", ".join(inspection.layers)))
     empty = f"{inspection.empty_cells:,} cells, {inspection.empty_genes:,} genes"

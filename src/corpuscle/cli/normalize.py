@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpuscle.cli._app import app, console, emit_json
+from corpuscle.cli._normalize_fit import Choice, chosen_counts, fitted, frozen, note
+from corpuscle.cli._normalize_list import show_methods
 from corpuscle.cli._progress import steps
 from corpuscle.errors import OptionError
 
 if TYPE_CHECKING:
+    from corpuscle.counts import Counts
     from corpuscle.normalize import Normalizer
 
 __all__ = ["normalize"]
@@ -22,18 +25,32 @@ LARGE_BYTES = 1e9
 
 
 @app.command(
-    "normalize", epilog="Example: corpuscle normalize pbmc.h5ad --method pearson_analytic --param theta=50 -o out.h5ad"
+    "normalize",
+    epilog="Examples: corpuscle normalize pbmc.h5ad --method pearson_analytic --param theta=50 -o out.h5ad; "
+    "corpuscle normalize human_gene_v2.5.h5 --method log2_qn --train train.txt --save-fit target.npz",
 )
 def normalize(
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="File, folder or quoted glob.")] = None,
     method: Annotated[str, typer.Option("--method", "-m", help="Id of a method (--list), or module:Class.")] = "",
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The .h5ad file to write.")] = None,
     param: Annotated[list[str] | None, typer.Option("--param", help="Parameter, NAME=VALUE; may be repeated.")] = None,
+    length: Annotated[Path | None, typer.Option("--length", help="Gene lengths: a table, or GTF/GFF.")] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Layer with the raw counts ('raw' for .raw).")] = None,
+    train: Annotated[Path | None, typer.Option("--train", help="Names of the samples to fit on, one a line.")] = None,
+    save_fit: Annotated[Path | None, typer.Option("--save-fit", help="Save what was learnt, as .npz.")] = None,
+    fit: Annotated[Path | None, typer.Option("--fit", help="Apply what --save-fit saved; nothing is fitted.")] = None,
+    drop_flagged: Annotated[
+        bool, typer.Option("--drop-flagged", help="Leave out single-cell-like, shallow and poor samples.")
+    ] = False,
+    one_per_symbol: Annotated[
+        bool, typer.Option("--one-per-symbol", help="Of genes with one symbol keep the one with most counts.")
+    ] = False,
+    scheduler: Annotated[str | None, typer.Option("--scheduler", help="Address or file of a Dask scheduler.")] = None,
     as_layer: Annotated[
         str | None, typer.Option("--as-layer", help="Store values as this layer beside the counts in X.")
     ] = None,
     keep_counts: Annotated[bool, typer.Option("--counts/--no-counts", help="Keep counts, in layers['counts'].")] = True,
+    dtype: Annotated[str, typer.Option("--dtype", help="float32, or float16 for bulk samples.")] = "float32",
     compression: Annotated[str, typer.Option("--compression", help="none, gzip or lzf.")] = "none",
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of a method that draws at random.")] = None,
@@ -42,22 +59,27 @@ def normalize(
 ) -> None:
     """Normalise the raw counts of SOURCE into an .h5ad file, as a stream.
 
-    Values are float32 in X, with the raw counts in layers["counts"]; cells, genes and metadata are kept.
+    Values are float32 in X, with the raw counts in layers["counts"]; cells, genes and metadata are kept. With
+    --save-fit and without -o only what the method learns is written. A run that was stopped while it wrote the
+    values of bulk samples does not fit again.
     """
     if list_methods:
-        _show_methods(as_json)
+        show_methods(as_json)
         return
-    if source is None or not method or out is None:
+    if source is None or not (method or fit) or (out is None and save_fit is None):
         raise OptionError("give SOURCE, --method and -o; corpuscle normalize --list shows the methods")
-    made = _method(method, param or [], seed)
+    if fit is not None and (param or length or train or save_fit):
+        raise OptionError("--fit applies what was saved; leave --param, --length, --train and --save-fit out")
+    made, info = (_method(method, param or [], length, seed), None) if fit is None else frozen(fit, method)
     if hasattr(made, "check_params"):
         made.check_params()  # before the first pass over the source, which may be long
-    done = _run(source, made, out, layer, as_layer, keep_counts, compression, force)
+    choice = Choice(layer, train, save_fit, info, drop_flagged, one_per_symbol, scheduler)
+    done = _run(source, made, choice, out, as_layer, keep_counts, dtype, compression, force)
     if as_json:
         emit_json(done)
     else:
         console.print(
-            f"{done['method']} of {done['cells']:,} cells x {done['genes']:,} genes: {out}",
+            f"{done['method']} of {done['cells']:,} cells x {done['genes']:,} genes: {out or save_fit}",
             markup=False,
             highlight=False,
         )
@@ -66,35 +88,38 @@ def normalize(
 def _run(
     source: str,
     method: Normalizer,
-    out: Path,
-    layer: str | None,
+    choice: Choice,
+    out: Path | None,
     as_layer: str | None,
     keep_counts: bool,
+    dtype: str,
     compression: str,
     force: bool,
 ) -> dict[str, Any]:
     from corpuscle.counts import open_counts
     from corpuscle.normalize import check_target, plan_write, write_normalized
 
-    with open_counts(source, layer) as counts:
-        check_target(counts, out, overwrite=force)
-        plan = plan_write(counts, method, keep_counts=keep_counts, as_layer=as_layer)
-        shape = f"{counts.n_obs:,} cells x {counts.n_vars:,} genes"
-        if not plan.sparse and plan.n_bytes > LARGE_BYTES:
-            console.print(
-                f"note: {method.name} gives zeros a value, so {shape} are stored dense: {plan.n_bytes / 1e9:.1f} GB",
-                style="yellow", highlight=False, markup=False,
-            )  # fmt: skip
+    with open_counts(source, choice.layer) as opened, steps(f"normalize: {method.name}") as progress:
+        for target in (out, choice.save_fit):
+            if target is not None:
+                check_target(opened, target, overwrite=force)
+        counts, notes = chosen_counts(opened, choice, method)
+        plan = None
+        if out is not None:
+            plan = plan_write(counts, method, keep_counts=keep_counts, as_layer=as_layer, dtype=dtype)
+        if plan and not plan.sparse and plan.n_bytes > LARGE_BYTES:
+            shape = f"{counts.n_obs:,} cells x {counts.n_vars:,} genes"
+            note(f"{method.name} gives zeros a value, so {shape} are stored dense: {plan.n_bytes / 1e9:.1f} GB")
         held = counts.load() if method.needs == "matrix" else counts  # a pass for every batch of genes would be dear
-        with steps(f"normalize: {method.name}") as progress:
-            method.fit(held)
-            write_normalized(held, method, out, plan, compression=compression, overwrite=force, progress=progress)
-        return {
-            "method": method.name,
-            "params": method.get_params(deep=False),
+        learnt = fitted(held, method, choice, out, progress)
+        done = _described(held, method, learnt | {"notes": notes + learnt["notes"]})
+        if out is None or plan is None:
+            return done
+        write_normalized(held, method, out, plan, compression=compression, overwrite=force, progress=progress)
+        if learnt["kept"] is not None:
+            learnt["kept"].unlink(missing_ok=True)
+        return done | {
             "out": str(out),
-            "cells": counts.n_obs,
-            "genes": counts.n_vars,
             "values": plan.values,
             "counts": plan.counts,
             "sparse": plan.sparse,
@@ -102,11 +127,27 @@ def _run(
         }
 
 
-def _method(name: str, given: list[str], seed: int | None) -> Normalizer:
-    """Make the method with its parameters; ``--seed`` is its ``random_state``."""
+def _described(counts: Counts, method: Normalizer, learnt: dict[str, Any]) -> dict[str, Any]:
+    given = getattr(method, "given_genes_", None)
+    return {
+        "method": method.name,
+        "params": method.get_params(deep=False),
+        "out": None,
+        "cells": counts.n_obs,
+        "genes": counts.n_vars if given is None else len(given),
+        "fit": learnt["path"],
+        "fitted_on": learnt["n"],
+        "notes": learnt["notes"],
+    }
+
+
+def _method(name: str, given: list[str], length: Path | None, seed: int | None) -> Normalizer:
+    """Make the method with its parameters; ``--seed`` is its ``random_state``, ``--length`` its ``lengths``."""
     from corpuscle.normalize import normalizer_names, parse_method
 
     params = dict(_param(text) for text in given)
+    if length is not None:
+        params["lengths"] = str(length)
     if name in normalizer_names():
         from corpuscle.normalize import normalizer
 
@@ -134,49 +175,3 @@ def _param(text: str) -> tuple[str, Any]:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name, value
-
-
-def _show_methods(as_json: bool) -> None:
-    rows = _methods()
-    if as_json:
-        emit_json(rows)
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("method", "needs", "zeros", "formula", "parameters"):
-        table.add_column(heading, no_wrap=heading == "method", overflow="fold")
-    for row in rows:
-        params = ", ".join(f"{key}={value!r}" for key, value in row["params"].items())
-        zeros = "kept" if row["keeps_zeros"] else "filled"
-        table.add_row(row["method"], row["needs"], zeros, escape(row["formula"]), escape(params))
-    Console().print(table)
-
-
-def _methods() -> list[dict[str, Any]]:
-    """Every registered method: id, formula, needs, whether zeros stay zero, parameters and their defaults."""
-    import inspect
-
-    from corpuscle.normalize import normalizer_class, normalizer_names
-
-    rows: list[dict[str, Any]] = []
-    for name in normalizer_names():
-        try:
-            made = normalizer_class(name)
-        except OptionError as error:
-            rows.append({"method": name, "needs": "?", "keeps_zeros": None, "formula": str(error), "params": {}})
-            continue
-        params = {
-            key: None if one.default is one.empty else one.default
-            for key, one in inspect.signature(made).parameters.items()
-        }
-        rows.append({
-            "method": name,
-            "needs": getattr(made, "needs", "?"),
-            "keeps_zeros": getattr(made, "keeps_zeros", None),
-            "formula": getattr(made, "formula", ""),
-            "params": params,
-        })  # fmt: skip
-    return rows

@@ -1,4 +1,4 @@
-"""Genes x cells in plain HDF5 tables: ``.loom``, and the files of ARCHS4."""
+"""Genes x cells in plain HDF5 tables: ``.loom``."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from corpuscle.counts._source import Source
 from corpuscle.counts._store import Store, is_array, reading, text
 from corpuscle.errors import SourceError
 
-__all__ = ["open_archs4", "open_loom"]
+__all__ = ["open_loom"]
 
 SYMBOL_FIELDS = ("Gene", "gene", "GeneName", "gene_name", "gene_names", "gene_symbol", "symbol", "Symbol", "var_names")
 ID_FIELDS = ("Accession", "gene_id", "gene_ids", "GeneID", "ensembl_gene", "ensembl_gene_id", "ENSEMBL", "ensembl_id")
-CELL_FIELDS = ("CellID", "cell_id", "CellId", "obs_names", "barcode", "barcodes", "geo_accession")
+CELL_FIELDS = ("CellID", "cell_id", "CellId", "obs_names", "barcode", "barcodes")
 
 
 def open_loom(path: Path, layer: str | None) -> Source:
@@ -36,20 +36,6 @@ def open_loom(path: Path, layer: str | None) -> Source:
         raise SourceError(f"{path}: no layer is called {layer!r}; it has: {', '.join(layers) or 'none'}")
     matrix = DenseMatrix(store, "matrix" if layer is None else f"layers/{layer}", cells_axis=1)
     return _source(store, matrix, "row_attrs", "col_attrs", tuple(other for other in layers if other != layer))
-
-
-def open_archs4(path: Path, layer: str | None) -> Source:
-    """A file of ARCHS4 (version 2): ``data/expression``, genes x samples.
-
-    Raises
-    ------
-    SourceError
-        A layer was asked for, or the file is damaged.
-    """
-    if layer is not None:
-        raise SourceError(f"{path}: an ARCHS4 file has no layers; leave --layer out")
-    store = Store(path, "hdf5")
-    return _source(store, DenseMatrix(store, "data/expression", cells_axis=1), "meta/genes", "meta/samples", ())
 
 
 def _source(store: Store, matrix: DenseMatrix, genes: str, cells: str, layers: tuple[str, ...]) -> Source:

@@ -95,7 +95,7 @@ def _about_names(seen: Inspection) -> Iterator[Finding]:
     for repeated, what in ((seen.duplicate_genes, "gene names"), (seen.duplicate_cells, "cell names")):
         if repeated.n:
             text = f"{repeated.n:,} {what} occur more than once, such as {', '.join(repeated.examples)}"
-            yield Finding("warning", text, f"make {what} unique")
+            yield Finding("warning", text, _way_out_of_repeats(seen, what))
     kinds = seen.identifiers
     if kinds.kind == "placeholder":
         yield Finding("warning", "the gene names are placeholders: no gene can be looked up", "restore the gene names")
@@ -109,6 +109,12 @@ def _about_names(seen: Inspection) -> Iterator[Finding]:
         yield Finding("note", f"{mapping.n_ambiguous:,} gene names stand for several Ensembl ids")
     if not seen.n_mitochondrial_genes and seen.species.species != "undetermined":
         yield Finding("note", "no mitochondrial gene among the names: taken out, or under other names")
+
+
+def _way_out_of_repeats(seen: Inspection, what: str) -> str:
+    if seen.bulk is not None and what == "gene names":
+        return "of several genes with one symbol keep the one with most counts; their counts are often the same"
+    return f"make {what} unique"
 
 
 def _about_cells(seen: Inspection) -> Iterator[Finding]:

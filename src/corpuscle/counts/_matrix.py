@@ -33,15 +33,25 @@ class Matrix(ABC):
         As stored.
     layout
         How it is stored, for people.
+    stored_together
+        Rows that are best read together: those of one chunk.
+    stored_dense
+        Reading them dense is cheaper than as CSR.
     """
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     layout: str
+    stored_together: int = 1024
+    stored_dense: bool = False
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Cells ``start`` to ``stop`` as CSR."""
+
+    def dense(self, start: int, stop: int) -> Array:
+        """The same as a new array; worth writing where they are stored dense."""
+        return self.rows(start, stop).toarray()
 
     def sample(self) -> sp.csr_matrix:
         """Some of the values, cheaply; the first row is the first cell."""
@@ -125,6 +135,7 @@ class FileSource(Source):
         self.name, self.path, self.matrix = name, path, matrix
         self.layers, self.keep, self.watched = layers, keep, watched or path
         self.layout, self.dtype = matrix.layout, matrix.dtype
+        self.stored_together, self.stored_dense = matrix.stored_together, matrix.stored_dense
         self._uns = uns or {}
         if matrix.shape != (len(obs), len(var)):
             raise SourceError(
@@ -148,6 +159,11 @@ class FileSource(Source):
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Cells ``start`` to ``stop``, as stored."""
         return self._genes_of(self.matrix.rows(start, stop))
+
+    def dense(self, start: int, stop: int) -> Array:
+        """The same as a new array, never made sparse where they are stored dense."""
+        x_nf = self.matrix.dense(start, stop)
+        return x_nf if self.keep is None else x_nf[:, self.keep]
 
     def sample(self) -> sp.csr_matrix:
         """Some of the stored values, cheaply."""

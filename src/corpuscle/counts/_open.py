@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from corpuscle.counts._anndata import from_anndata, open_anndata
+from corpuscle.counts._archs4 import is_archs4, open_archs4
 from corpuscle.counts._counts import Counts
-from corpuscle.counts._hdf5_tables import open_archs4, open_loom
+from corpuscle.counts._hdf5_tables import open_loom
 from corpuscle.counts._mtx import find_mtx, open_mtx, open_text
 from corpuscle.counts._source import Source
-from corpuscle.counts._store import Store, closing_on_failure, is_array, is_group, reading
+from corpuscle.counts._store import Store, closing_on_failure, is_group, reading
 from corpuscle.counts._table import open_table
 from corpuscle.counts._tenx import genome_groups, open_tenx
 from corpuscle.errors import SourceError
@@ -165,7 +166,7 @@ def _hdf5_opener(path: Path) -> Opener:
             return open_tenx
         if {"matrix", "row_attrs", "col_attrs"} <= keys:
             return open_loom
-        if "data/expression" in store and is_array(store["data/expression"]) and "meta/genes" in store:
+        if is_archs4(store):
             return open_archs4
         if genome_groups(store):
             return open_tenx

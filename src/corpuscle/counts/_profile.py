@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol, Self, TypeVar
@@ -125,6 +125,21 @@ def _add_totals(count: Array, gene: Array, indptr: Array, out: tuple[Array, Arra
         genes_n[i] += row_count.size
 
 
+@numba.njit(cache=True, nogil=True)
+def _add_dense_totals(x_ng: Array, out: tuple[Array, Array, Array, Array]) -> None:
+    depth_n, genes_n, total_g, cells_g = out
+    for i in range(x_ng.shape[0]):
+        depth, detected = np.int64(0), np.int64(0)
+        for g in range(x_ng.shape[1]):
+            count = np.int64(x_ng[i, g])
+            depth += count
+            detected += np.int64(count > 0)
+            total_g[g] += count
+            cells_g[g] += count > 0
+        depth_n[i] += depth
+        genes_n[i] += detected
+
+
 class ProfileSummary:
     """Mergeable summary that finishes as a :class:`Profile`."""
 
@@ -138,7 +153,11 @@ class ProfileSummary:
         """Add the cells of one block."""
         x_ng = block.x_ng
         depth_n, genes_n = self.depth_n[block.rows], self.genes_n[block.rows]
-        _add_totals(x_ng.data, x_ng.indices, x_ng.indptr, (depth_n, genes_n, self.total_g, self.cells_g))
+        out = (depth_n, genes_n, self.total_g, self.cells_g)
+        if isinstance(x_ng, np.ndarray):
+            _add_dense_totals(x_ng, out)
+        else:
+            _add_totals(x_ng.data, x_ng.indices, x_ng.indptr, out)
 
     def merge(self, other: Self) -> None:
         """Add what another summary of the same cells x genes has seen."""
@@ -160,11 +179,13 @@ def totals_of(block: Block) -> Profile:
     return summary.finish()
 
 
-def joined_totals(parts: Sequence[Profile]) -> Profile:
-    """The profile of consecutive blocks from theirs."""
-    return Profile(
-        np.concatenate([part.depth_n for part in parts]),
-        np.concatenate([part.genes_n for part in parts]),
-        np.sum([part.total_g for part in parts], axis=0),
-        np.sum([part.cells_g for part in parts], axis=0),
-    )
+def joined_totals(parts: Iterable[Profile]) -> Profile:
+    """The profile of consecutive blocks from theirs; what is of genes is added up as they come."""
+    depths, genes = [], []
+    total_g: Any = 0
+    cells_g: Any = 0
+    for part in parts:
+        depths.append(part.depth_n)
+        genes.append(part.genes_n)
+        total_g, cells_g = total_g + part.total_g, cells_g + part.cells_g
+    return Profile(np.concatenate(depths), np.concatenate(genes), total_g, cells_g)

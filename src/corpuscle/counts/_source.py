@@ -42,6 +42,8 @@ class Source(ABC):
         Other matrices of the same shape that could be asked for instead.
     stored_together
         Rows that are best read together: those of one chunk.
+    stored_dense
+        Reading them dense is cheaper than as CSR.
     reopen
         (path, layer) with which another process opens the same; None where there is no such path.
     """
@@ -55,6 +57,7 @@ class Source(ABC):
     dtype: np.dtype[Any]
     layers: tuple[str, ...] = ()
     stored_together: int = 1024
+    stored_dense: bool = False
     reopen: tuple[Path, str | None] | None = None
 
     @property

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,8 @@ import scipy.sparse as sp
 __all__ = ["take_rows"]
 
 Array = np.ndarray[Any, Any]
+#: Rows that are read at once although they are not stored together.
+MOST_AT_ONCE = 256
 Rows = TypeVar("Rows", Array, sp.csr_matrix)
 
 
@@ -30,9 +33,8 @@ def take_rows(read: Callable[[int, int], Rows], index: Array, step: int) -> Rows
         return read(int(index[0]), int(index[-1]) + 1)
     order = np.argsort(index, kind="stable")
     ascending = index[order]
-    ends = np.flatnonzero(np.diff(ascending // step)) + 1
     parts: list[Any] = []
-    for group in np.split(ascending, ends):
+    for group in _groups(ascending, step):
         first, last = int(group[0]), int(group[-1])
         parts.append(read(first, last + 1)[group - first])
     back = np.argsort(order)
@@ -41,3 +43,16 @@ def take_rows(read: Callable[[int, int], Rows], index: Array, step: int) -> Rows
     else:
         stacked = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return stacked if (back[:-1] < back[1:]).all() else stacked[back]
+
+
+def _groups(ascending: Array, step: int) -> Iterator[Array]:
+    """Rows that are stored together; of small steps, neighbours that are both wanted are read at once."""
+    band = ascending // step
+    starts = [0, *(np.flatnonzero(np.diff(band)) + 1).tolist(), ascending.size]
+    begin = 0
+    for place, after in pairwise(starts[1:]):
+        apart = band[place] - band[place - 1] > 1
+        if apart or ascending[after - 1] - ascending[begin] >= max(step, MOST_AT_ONCE):
+            yield ascending[begin:place]
+            begin = place
+    yield ascending[begin:]

@@ -31,10 +31,12 @@ class ViewSource(Source):
     def __init__(self, base: Counts, cells: Array | None, genes: Array | None) -> None:
         self.base, self.cells, self.genes = base, cells, genes
         self.name, self.path, self.uns = base.name, base.sources[0].path, base.uns
+        if cells is None or (np.diff(cells) > 0).all():
+            self.stored_together = min(source.stored_together for source in base.sources)
         self.obs = base.obs if cells is None else base.obs.iloc[cells]
         self.var = base.var if genes is None else base.var.iloc[genes]
         self.layout, self.dtype = base.sources[0].layout, base.sources[0].dtype
-        self.layers = base.sources[0].layers
+        self.layers, self.stored_dense = base.sources[0].layers, base.stored_dense
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Cells ``start`` to ``stop`` of the view, checked where they come from."""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from corpuscle.counts._counts import Counts
 from corpuscle.counts._inspect_advice import Finding, Names, Use, findings, uses
+from corpuscle.counts._inspect_bulk import BulkFile, bulk_file
 from corpuscle.counts._open import open_counts
 from corpuscle.counts._profile import Block, summarise
 from corpuscle.counts.genes import (
@@ -109,6 +110,8 @@ class Inspection:
         Cells in which two or more B-cell markers are detected.
     id_mapping
         For human sources, how well the names lead to Ensembl ids; else None.
+    bulk
+        Of a file of ARCHS4, its layout, poor samples and missing fields; else None.
     findings
         What is wrong or remarkable, worst first.
     uses
@@ -141,6 +144,7 @@ class Inspection:
     b_cell_markers: dict[str, int]
     n_b_cells: int
     id_mapping: IdMapping | None
+    bulk: BulkFile | None
     findings: tuple[Finding, ...]
     uses: tuple[Use, ...]
 
@@ -338,6 +342,7 @@ def _assemble(
         b_cell_markers={gene: detected[gene] for gene in B_CELL_MARKERS if gene in detected},
         n_b_cells=int((seen.markers_n >= 2).sum()),
         id_mapping=genes.id_mapping(seen.total_g if count_like else None),
+        bulk=bulk_file(counts, depth_n, genes_n),
         findings=(),
         uses=(),
     )

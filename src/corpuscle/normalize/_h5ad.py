@@ -74,6 +74,8 @@ class DenseWriter:
         As for :class:`SparseWriter`.
     by_columns
         Blocks are columns; HDF5 chunks are shaped to suit.
+    together
+        Rows of an HDF5 chunk, which holds all columns; by default as many as make half a megabyte.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class DenseWriter:
         compression: str | None = None,
         *,
         by_columns: bool = False,
+        together: int | None = None,
     ) -> None:
         n, g = shape
-        wide = (max(1, min(n, CHUNK // 64)), min(g, 64)) if by_columns else (max(1, min(n, CHUNK // max(1, g))), g)
+        rows = CHUNK // max(1, g) if together is None else together
+        wide = (max(1, min(n, CHUNK // 64)), min(g, 64)) if by_columns else (max(1, min(n, rows)), g)
         self.dataset = file.create_dataset(key, shape, dtype, chunks=wide, **_filters(compression))
         self.dataset.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         self.by_columns, self.at = by_columns, 0

@@ -13,7 +13,7 @@ from corpuscle.counts import Block, Counts, map_blocks, reduce_blocks
 from corpuscle.counts._passes import Mergeable, Progress
 from corpuscle.normalize._base import Array, Normalizer
 
-__all__ = ["map_values", "reduce_values"]
+__all__ = ["here", "map_values", "reduce_values"]
 
 Result = TypeVar("Result")
 S = TypeVar("S", bound=Mergeable)
@@ -46,7 +46,7 @@ def map_values(
     progress, what
         Called after every block.
     """
-    each = partial(_values_of, method, counts.local(), genes, dtype, work)
+    each = partial(_values_of, method, here(counts), genes, dtype, work)
     yield from map_blocks(counts, each, dense=method.reads_dense, progress=progress, what=what)
 
 
@@ -64,8 +64,13 @@ def reduce_values(
 
     See :func:`map_values` for the parameters, and :func:`corpuscle.counts.reduce_blocks` for the order of merging.
     """
-    each = partial(_Valued, method, counts.local(), genes, dtype, make)
+    each = partial(_Valued, method, here(counts), genes, dtype, make)
     return reduce_blocks(counts, each, dense=method.reads_dense, progress=progress, what=what).summary
+
+
+def here(counts: Counts) -> Counts:
+    """The counts that the work itself looks at: these, with what is known of them, or what a worker may be sent."""
+    return counts if counts.scheduler is None else counts.local()
 
 
 class _Valued:

@@ -21,6 +21,7 @@ from corpuscle.normalize._base import INT32_MAX, ColumnNormalizer, Normalizer
 from corpuscle.normalize._evaluate import BLOCK_ELEMENTS, dense_rows
 from corpuscle.normalize._h5ad import DenseWriter, SparseWriter
 from corpuscle.normalize._patient_file import complete_or_absent
+from corpuscle.normalize._write_units import given_genes, write_units
 
 if TYPE_CHECKING:
     import h5py
@@ -29,6 +30,9 @@ __all__ = ["COMPRESSIONS", "Plan", "check_target", "plan_write", "write_normaliz
 
 Progress = Callable[[int, int, str], None]
 COMPRESSIONS = ("none", "gzip", "lzf")
+DTYPES = ("float32", "float16")
+#: A parameter that is longer is noted by its length; a path is not.
+LONG = 4096
 
 
 @dataclass(frozen=True)
@@ -45,22 +49,40 @@ class Plan:
         Values are stored sparse.
     n_bytes
         Size of both before compression.
+    dtype
+        Of the values: ``"float32"`` or ``"float16"``.
+    dense_counts
+        Raw counts are stored dense, as they are in the source.
     """
 
     values: str
     counts: str | None
     sparse: bool
     n_bytes: int
+    dtype: str = "float32"
+    dense_counts: bool = False
 
 
-def plan_write(counts: Counts, method: Normalizer, *, keep_counts: bool = True, as_layer: str | None = None) -> Plan:
+def plan_write(
+    counts: Counts,
+    method: Normalizer,
+    *,
+    keep_counts: bool = True,
+    as_layer: str | None = None,
+    dtype: str = "float32",
+) -> Plan:
     """Where values and counts will be stored, and how large that is.
 
     Raises
     ------
     OptionError
-        The layer's name cannot be one, or the raw counts are to be left out although they are to be ``X``.
+        The layer's name cannot be one, the raw counts are to be left out although they are to be ``X``, or the
+        values cannot be stored as ``dtype``.
     """
+    if dtype not in DTYPES:
+        raise OptionError(f"dtype is {dtype!r} and must be one of: {', '.join(DTYPES)}")
+    if dtype != "float32" and not method.reads_dense:
+        raise OptionError(f"{method.name} is written as float32; {dtype} is for methods of bulk samples")
     if as_layer is not None:
         if not as_layer or "/" in as_layer or as_layer in {".", ".."}:
             raise OptionError(f"{as_layer!r} cannot name a layer; give a name without /")
@@ -68,11 +90,16 @@ def plan_write(counts: Counts, method: Normalizer, *, keep_counts: bool = True, 
             raise OptionError(
                 "as a layer, the values stand beside the raw counts; leave --no-counts out, or --as-layer"
             )
-    nnz = int(counts.profile().genes_n.sum())
-    n_values = 8 * nnz if method.keeps_zeros else 4 * counts.n_obs * counts.n_vars
-    n_bytes = n_values + 4 * counts.n_obs + (8 * nnz if keep_counts else 0)
+    n_all = counts.n_obs * counts.n_vars
+    sparse = method.keeps_zeros and not method.reads_dense
+    dense_counts = method.reads_dense and counts.stored_dense
+    # Counting what is not zero is a pass over the source, which is dear where it is dense, and then of no use.
+    nnz = int(counts.profile().genes_n.sum()) if sparse or (keep_counts and not dense_counts) else n_all
+    n_values = 8 * nnz if sparse else np.dtype(dtype).itemsize * n_all
+    n_counts = 0 if not keep_counts else 4 * n_all if dense_counts else 8 * nnz
     raw = "X" if as_layer is not None else "layers/counts" if keep_counts else None
-    return Plan("X" if as_layer is None else f"layers/{as_layer}", raw, method.keeps_zeros, n_bytes)
+    values = "X" if as_layer is None else f"layers/{as_layer}"
+    return Plan(values, raw, sparse, n_values + n_counts + 4 * counts.n_obs, dtype, dense_counts)
 
 
 def write_normalized(
@@ -85,9 +112,10 @@ def write_normalized(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Write the values of all genes as float32, with cells, genes and metadata, to an ``.h5ad`` file.
+    """Write the values of all genes, with cells, genes and metadata, to an ``.h5ad`` file.
 
     Methods that need only columns are streamed by blocks of cells, others by blocks of genes as the method allows.
+    Those that read dense blocks are, where ``counts.scheduler`` is a cluster, run by its workers; this process writes.
 
     Parameters
     ----------
@@ -128,7 +156,7 @@ def write_normalized(
         with h5py.File(patient, "w") as file:
             _write_tables(file, counts, method, plan)
             patient.check()
-            write = _write_rows if isinstance(method, ColumnNormalizer) else _write_columns
+            write = _writer(method)
             for done, total, what in write(file, counts, method, plan, filters):
                 patient.check()
                 if progress:
@@ -152,6 +180,12 @@ def check_target(counts: Counts, path: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{path}: is there already; give another name, or --force to replace it")
 
 
+def _writer(method: Normalizer) -> Callable[..., Iterator[tuple[int, int, str]]]:
+    if method.reads_dense:
+        return write_units
+    return _write_rows if isinstance(method, ColumnNormalizer) else _write_columns
+
+
 def _write_tables(file: h5py.File, counts: Counts, method: Normalizer, plan: Plan) -> None:
     """Cells, genes and metadata, and what was done: an AnnData file without a matrix."""
     import anndata
@@ -160,17 +194,24 @@ def _write_tables(file: h5py.File, counts: Counts, method: Normalizer, plan: Pla
     ours = uns.get("corpuscle")
     done = {"method": method.name, "params": _params(method), "version": __version__, "values": plan.values}
     uns["corpuscle"] = {**(ours if isinstance(ours, dict) else {}), "normalize": done}
+    kept = given_genes(method)
+    var = counts.var.copy() if kept is None else counts.var.iloc[kept].copy()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # names that repeat are the source's
-            anndata.io.write_elem(file, "/", anndata.AnnData(obs=counts.obs.copy(), var=counts.var.copy(), uns=uns))
+            anndata.io.write_elem(file, "/", anndata.AnnData(obs=counts.obs.copy(), var=var, uns=uns))
     except Exception as error:  # what anndata raises for a type it cannot store varies with the type
         reason = " ".join(str(error).split())[:300]
         raise OutputError(f"{counts.name}: obs, var or uns cannot be stored as h5ad: {reason}; remove it") from error
 
 
 def _params(method: Normalizer) -> str:
-    return json.dumps(method.get_params(deep=False), sort_keys=True, default=str)
+    params = method.get_params(deep=False)
+    short = {
+        key: f"{len(value):,} values" if hasattr(value, "__len__") and len(value) > LONG else value
+        for key, value in params.items()
+    }
+    return json.dumps(short, sort_keys=True, default=str)
 
 
 def _write_rows(
