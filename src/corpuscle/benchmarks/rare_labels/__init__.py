@@ -1,0 +1,1 @@
+"""Does adding synthetic samples of a rare label help to find it in studies not seen?"""
