@@ -45,6 +45,7 @@ evidence: $(VENV)/dev.stamp   ## rebuild every number in docs/evidence from the 
 	$(BIN)/python -m benches.evidence_annotation
 	$(BIN)/python -m benches.evidence_cell_text
 	$(BIN)/python -m benches.evidence_missingness
+	$(BIN)/python -m benches.evidence_archs4
 
 bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs/evidence
 	$(BIN)/python -m benches.performance
@@ -54,6 +55,7 @@ bench: $(VENV)/dev.stamp      ## speed and memory against named peers, into docs
 	$(BIN)/python -m benches.pairs --write
 	$(BIN)/python -m benches.cell_text --write
 	$(BIN)/python -m benches.reduce --write
+	$(BIN)/python -m benches.archs4_speed --write
 
 clean:           ## everything that was built
 	rm -rf $(VENV) demo-report docs/_build build dist

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["annotation", "clustering", "coregulation", "missingness", "text", "topics"]
+__all__ = ["annotation", "clustering", "coregulation", "missingness", "rare_labels", "text", "topics"]
 
 
 def __getattr__(name: str) -> Any:
