@@ -52,7 +52,7 @@ def genes_page(
         What to know first; by default those of ``attrs``.
     """
     about = frame.attrs
-    lines = [f"{line[:1].upper()}{line[1:]}." for line in (about["notes"] if notes is None else notes)]
+    lines = [f"{line}." for line in (about["notes"] if notes is None else notes)]
     sections = [
         *([Section("notes", "To know first", "Notes", prose(*lines))] if lines else []),
         Section("top", "Genes that stand out most", "Top", top_table(frame)),
@@ -99,7 +99,7 @@ def _learnt(frame: pd.DataFrame) -> list[str]:
         lines.append(f"Half of the genes have a signal ratio of {fixed(ratios.median(), 2)} or less.")
     silent = int((frame["detection"] == 0).sum())
     if silent:
-        lines.append(f"{count(silent)} genes have no count in any sample.")
+        lines.append(f"{count(silent)} gene{'s have' if silent > 1 else ' has'} no count in any sample.")
     if about["cosine"] is not None and frame["cosine_z"].notna().any():
         lines.append(
             f"{count((frame['cosine_z'] > 2).sum())} of {count(frame['cosine_z'].notna().sum())} windows are more than 2 standard "
