@@ -37,33 +37,39 @@ def interval(row: pd.Series) -> str:
 
 
 def arms(result: Result) -> str:
-    """Every arm against class weights: gain of AUPRC, F1 and recall, harm to others, by amount."""
-    found = result.extras["comparisons"]
-    found = found[(found["role"] != "null") & (found["method"] != "class_weight")]
-    every = found[found["rarity"] == "all"]
+    """Every arm, filled up to the median label, against class weights: AUPRC, F1, recall, and harm to other labels."""
+    found = against_weights(result)
     rows = []
-    for (method, amount), group in every.groupby(["method", "amount"], sort=False):
-        by = group.set_index("metric")
+    for method, group in found[found["rarity"] == "all"].groupby("method", sort=False):
+        by = group[group["amount"].isin(["", "median"])].set_index("metric")
         row = {
-            "arm": method,
-            "amount": amount or "–",
-            "AUPRC": f"{by.loc['auprc', 'value']:.3f}",
-            "gain": interval(by.loc["auprc"]),
-        }
-        row["Holm p"] = f"{by.loc['auprc', 'p_holm']:.3f}"
-        for metric, text in (
-            ("f1", "gain of F1"),
-            ("recall", "gain of recall"),
-            ("macro_f1_others", "others' macro-F1"),
-        ):
+            "arm": method, "AUPRC": f"{by.loc['auprc', 'value']:.3f}", "gain": interval(by.loc["auprc"]),
+            "Holm p": f"{by.loc['auprc', 'p_holm']:.3f}",
+        }  # fmt: skip
+        for metric, text in (("f1", "gain of F1"), ("recall", "gain of recall"), ("precision", "gain of precision")):
             row[text] = f"{by.loc[metric, 'difference']:+.3f}"
-        for r in sorted(found["rarity"].unique()):
-            if r != "all":
-                one = found[(found["rarity"] == r) & (found["metric"] == "auprc") & (found["method"] == method)]
-                one = one[one["amount"] == amount]
-                row[f"gain, r = {r}"] = f"{one['difference'].iloc[0]:+.3f}" if len(one) else "–"
-        rows.append(row)
+        row["macro-F1 of others"] = interval(by.loc["macro_f1_others"])
+        rows.append(row | {"draws": by.loc["auprc", "n_draws"]})
     return table(pd.DataFrame(rows).sort_values("AUPRC", ascending=False, kind="stable"))
+
+
+def amounts(result: Result) -> str:
+    """Gain of AUPRC over class weights by amount, and by rarity where filled up to the median label."""
+    found = against_weights(result)
+    found = found[found["metric"] == "auprc"]
+    rows = []
+    for method, group in found[found["amount"] != ""].groupby("method", sort=False):
+        every = group[group["rarity"] == "all"].set_index("amount")["difference"]
+        by_r = group[(group["rarity"] != "all") & (group["amount"] == "median")].set_index("rarity")["difference"]
+        row: dict[str, object] = {"arm": method}
+        row |= {amount: f"{every[amount]:+.3f}" for amount in ("x1", "x5", "x10", "median")}
+        rows.append(row | {f"median, r = {r}": f"{by_r[r]:+.3f}" for r in sorted(by_r.index, key=int)})
+    return table(pd.DataFrame(rows))
+
+
+def against_weights(result: Result) -> pd.DataFrame:
+    found = result.extras["comparisons"]
+    return found[(found["role"] != "null") & (found["method"] != "class_weight")]
 
 
 def verdict(result: Result) -> str:
