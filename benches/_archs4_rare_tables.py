@@ -67,6 +67,19 @@ def amounts(result: Result) -> str:
     return table(pd.DataFrame(rows))
 
 
+def by_set(result: Result) -> str:
+    """Gain of AUPRC over class weights on every label, filled up to the median label: arms that sample, not interpolate."""
+    rows = done(result)
+    rows = rows[rows["amount"].isin(["", "median"])]
+    found = rows.pivot_table(index=["dataset", "label", "rarity"], columns="method", values="auprc", sort=False)
+    gain = found.sub(found["class_weight"], axis=0)
+    shown = ["mvn", "vae", *(name for name in gain if name.startswith(("diffusion", "gan:")))]
+    gain = (
+        gain[shown].map(lambda value: f"{value:+.3f}").reset_index().rename(columns={"dataset": "set", "rarity": "r"})
+    )
+    return table(gain)
+
+
 def against_weights(result: Result) -> pd.DataFrame:
     found = result.extras["comparisons"]
     return found[(found["role"] != "null") & (found["method"] != "class_weight")]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from benches import _archs4_rare as rare
 from benches._archs4_classify import cortex, gaps, normalisations, retrieval
-from benches._archs4_rare_tables import amounts, arms, fidelity, lengths, nulls, set_table, summary, verdict
+from benches._archs4_rare_tables import amounts, arms, by_set, fidelity, lengths, nulls, set_table, summary, verdict
 from benches._archs4_sets import DATA
 from benches._machine import machine
 from benches._pages import table, write
@@ -129,7 +129,7 @@ def main() -> None:
     sets = args.out / "sets"
     result = rare.main_runs(args.out)
     judged = {
-        "arms": arms(result), "amounts": amounts(result), "verdict": verdict(result), "fidelity": fidelity(result), "sets": set_table(result),
+        "arms": arms(result), "amounts": amounts(result), "by_set": by_set(result), "verdict": verdict(result), "fidelity": fidelity(result), "sets": set_table(result),
         "nulls": nulls(result, rare.null_runs(args.out)), "lengths": lengths(rare.length_runs(args.out)),
         "summary": summary(result),
     }  # fmt: skip
