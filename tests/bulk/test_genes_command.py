@@ -106,7 +106,7 @@ def test_page_without_cosine_or_numbers(adata):
         frame = gene_metrics(counts, genes=["g5"])
         html = genes_page(frame)
     assert 'id="cosine"' not in html
-    assert "1 genes have no count in any sample" in html
+    assert "1 gene has no count in any sample" in html
 
 
 def test_duplicated_symbols_keep_the_one_with_most_counts(adata, tmp_path, capsys):
