@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._parts import pack_frame, pack_labels
 from corpuscle.benchmarks.clustering import Embedded
 from corpuscle.benchmarks.clustering._data import DataSet
 from corpuscle.benchmarks.clustering._entrants import Entrant
-from corpuscle.benchmarks.clustering._one import Attempt
 from corpuscle.benchmarks.clustering.options import Options
 from corpuscle.benchmarks.clustering.tables import Tables
 from corpuscle.report import Result

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._parts import pack_frame
 from corpuscle.benchmarks._reason import reason_of
@@ -17,7 +18,7 @@ from corpuscle.benchmarks.annotation._draw import Draw
 from corpuscle.benchmarks.annotation.metrics import judge, ontology_distance
 from corpuscle.benchmarks.annotation.refinements import Refined
 
-__all__ = ["Attempt", "Problem", "attempt", "problem_of"]
+__all__ = ["Problem", "attempt", "problem_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -44,17 +45,6 @@ class Problem:
     def truth_n(self) -> Array:
         """(n,) true type of the judged cells."""
         return self.draw.code_n[self.judged_n]
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An outcome in plain values, or the stage that failed and why."""
-
-    outcome: dict[str, Any] | None = None
-    stage: str = ""
-    reason: str = ""
-    seconds: float = float("nan")
-    peak_mib: float = float("nan")
 
 
 def problem_of(draw: Draw, source: Any, seed: int) -> Problem | Attempt:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._choices import as_seeds, check_organs
 from corpuscle.benchmarks._engines import engine_versions
 from corpuscle.benchmarks._labelled import DataSet, LabelledCells, data_sets
@@ -17,7 +18,7 @@ from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks._truth import read_type_map
 from corpuscle.benchmarks.annotation._draw import Draw, draw_cells
 from corpuscle.benchmarks.annotation._entrants import Entrant, refinement_entrants, source_entrants
-from corpuscle.benchmarks.annotation._one import Attempt, Problem, attempt, problem_of
+from corpuscle.benchmarks.annotation._one import Problem, attempt, problem_of
 from corpuscle.benchmarks.annotation.options import Options
 from corpuscle.benchmarks.annotation.tables import NAME, Tables
 from corpuscle.errors import SourceError

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._labelled import DataSet
 from corpuscle.benchmarks._parts import unpack_frame
 from corpuscle.benchmarks._tidy import tidy
-from corpuscle.benchmarks.annotation._one import Attempt
 from corpuscle.benchmarks.annotation.compare import compare, paired
 from corpuscle.benchmarks.annotation.options import Options
 from corpuscle.report import Result

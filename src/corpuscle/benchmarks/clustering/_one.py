@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._parts import pack_frame, pack_labels
 from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks.clustering._methods_cells import Cells, Embedded, checked_result
 from corpuscle.benchmarks.clustering.score import Scores, evaluate_embedding, evaluate_labels
 
-__all__ = ["Attempt", "Task", "attempt", "cores"]
+__all__ = ["Task", "attempt", "cores"]
 
 Array = np.ndarray[Any, Any]
 
@@ -30,17 +31,6 @@ class Task:
     told: str
     seed: int
     algorithm: str
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An outcome in plain values, or the stage that failed and why."""
-
-    outcome: dict[str, Any] | None = None
-    stage: str = ""
-    reason: str = ""
-    seconds: float = float("nan")
-    peak_mib: float = float("nan")
 
 
 def cores() -> int:

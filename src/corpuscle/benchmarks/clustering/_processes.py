@@ -12,8 +12,9 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._reason import reason_of
-from corpuscle.benchmarks.clustering._one import Attempt, Task, attempt, cores
+from corpuscle.benchmarks.clustering._one import Task, attempt, cores
 
 __all__ = ["side_by_side"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._choices import as_seeds
 from corpuscle.benchmarks._engines import engine_versions
 from corpuscle.benchmarks._parts import Key, Parts
@@ -15,7 +16,7 @@ from corpuscle.benchmarks._provenance import provenance
 from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks.clustering._data import DataSet, data_sets
 from corpuscle.benchmarks.clustering._entrants import Entrant, entrants
-from corpuscle.benchmarks.clustering._one import Attempt, Task, attempt
+from corpuscle.benchmarks.clustering._one import Task, attempt
 from corpuscle.benchmarks.clustering._processes import side_by_side
 from corpuscle.benchmarks.clustering.options import Options
 from corpuscle.benchmarks.clustering.tables import NAME, Tables

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._parts import unpack_frame, unpack_labels
 from corpuscle.benchmarks._tidy import means, typed
 from corpuscle.benchmarks.clustering._data import DataSet
 from corpuscle.benchmarks.clustering._entrants import Entrant
-from corpuscle.benchmarks.clustering._one import Attempt
 from corpuscle.benchmarks.clustering.compare import compare, paired
 from corpuscle.benchmarks.clustering.options import Options
 from corpuscle.benchmarks.clustering.score import stability

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks.missingness._data import Complete, TruthSource
@@ -17,7 +18,7 @@ from corpuscle.benchmarks.missingness.methods import MissingnessMethod, checked_
 from corpuscle.benchmarks.missingness.metrics import Reference, judge, reference
 from corpuscle.seeds import stream_seed
 
-__all__ = ["DROPOUT", "Attempt", "Holes", "Problem", "attempt", "holes_of", "problem_of", "unsuited"]
+__all__ = ["DROPOUT", "Holes", "Problem", "attempt", "holes_of", "problem_of", "unsuited"]
 
 T = TypeVar("T")
 #: Kind of masks under which values decide what is lost.
@@ -39,17 +40,6 @@ class Holes:
     problem: Problem
     drawn: Drawn
     words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An outcome in plain values, or the stage that failed and why."""
-
-    outcome: dict[str, Any] | None = None
-    stage: str = ""
-    reason: str = ""
-    seconds: float = float("nan")
-    peak_mib: float = float("nan")
 
 
 def problem_of(source: TruthSource, seed: int) -> Problem | Attempt:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._choices import as_seeds
 from corpuscle.benchmarks._engines import engine_versions
 from corpuscle.benchmarks._parts import Key, Parts
@@ -16,7 +17,7 @@ from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks._sources import Unread
 from corpuscle.benchmarks.missingness._data import TruthSource, truths
 from corpuscle.benchmarks.missingness._entrants import Entrant, mask_entrants, method_entrants
-from corpuscle.benchmarks.missingness._one import DROPOUT, Attempt, Problem, attempt, holes_of, problem_of, unsuited
+from corpuscle.benchmarks.missingness._one import DROPOUT, Problem, attempt, holes_of, problem_of, unsuited
 from corpuscle.benchmarks.missingness.options import SIMULATED, Options
 from corpuscle.benchmarks.missingness.tables import NAME, Tables
 from corpuscle.errors import SourceError

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._tidy import tidy
 from corpuscle.benchmarks.missingness._data import TruthSource
-from corpuscle.benchmarks.missingness._one import Attempt
 from corpuscle.benchmarks.missingness.compare import compare, paired
 from corpuscle.benchmarks.missingness.masks import Mask
 from corpuscle.benchmarks.missingness.methods import MissingnessMethod

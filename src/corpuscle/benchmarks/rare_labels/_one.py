@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._reason import reason_of
 from corpuscle.benchmarks.rare_labels._arms import Arm, Augmented, Given, checked_augmented
@@ -24,7 +25,7 @@ from corpuscle.benchmarks.rare_labels.score import classifier, f1_of, scores, se
 from corpuscle.benchmarks.rare_labels.synthetic_only import train_test_crossed
 from corpuscle.seeds import stream_seed
 
-__all__ = ["Attempt", "Problem", "attempt", "problem_of"]
+__all__ = ["Problem", "attempt", "problem_of"]
 
 Array = np.ndarray[Any, Any]
 #: Samples and permutations that the judges of fidelity look at.
@@ -47,17 +48,6 @@ class Problem:
     rarity: int
     decode: Callable[[Array], Array]
     n_test_groups: int
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An outcome in plain values, or the stage that failed and why."""
-
-    outcome: dict[str, Any] | None = None
-    stage: str = ""
-    reason: str = ""
-    seconds: float = float("nan")
-    peak_mib: float = float("nan")
 
 
 def problem_of(samples: Samples, draw: Draw, options: Options) -> Problem | Attempt:

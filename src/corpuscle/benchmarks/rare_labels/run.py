@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._choices import as_seeds
 from corpuscle.benchmarks._entrant import Entrant
 from corpuscle.benchmarks._parts import Key, Parts
@@ -17,7 +18,7 @@ from corpuscle.benchmarks._sources import Unread
 from corpuscle.benchmarks.rare_labels._data import Samples, SampleSource, sample_sources
 from corpuscle.benchmarks.rare_labels._draw import Draw, choose_targets, draws
 from corpuscle.benchmarks.rare_labels._entrants import entrants, judging_code, role_of, versions
-from corpuscle.benchmarks.rare_labels._one import Attempt, Problem, attempt, problem_of
+from corpuscle.benchmarks.rare_labels._one import Problem, attempt, problem_of
 from corpuscle.benchmarks.rare_labels.budget import read_amount
 from corpuscle.benchmarks.rare_labels.options import RARITY, Options
 from corpuscle.benchmarks.rare_labels.tables import NAME, Tables

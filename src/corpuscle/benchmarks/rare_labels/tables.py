@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from corpuscle.benchmarks._attempt import Attempt
 from corpuscle.benchmarks._tidy import means, tidy, typed
 from corpuscle.benchmarks.rare_labels._data import ALL, SampleSource
 from corpuscle.benchmarks.rare_labels._draw import Draw
 from corpuscle.benchmarks.rare_labels._entrants import role_of
-from corpuscle.benchmarks.rare_labels._one import Attempt
 from corpuscle.benchmarks.rare_labels.compare import Scored, comparisons, verdicts, versus_cheap
 from corpuscle.benchmarks.rare_labels.score import METRICS
 from corpuscle.report import Result

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from corpuscle.benchmarks import _attempt
 from corpuscle.benchmarks._measure import Cost
 from corpuscle.benchmarks._parts import pack_frame, unpack_frame
 from corpuscle.benchmarks._reason import reason_of
@@ -27,18 +28,12 @@ FRAMES = ("top", "topics", "types", "enriched")
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Attempt(_attempt.Attempt):
     """An outcome in plain values, or the stage that failed and why.
 
     ``outcome`` holds ``seconds`` and ``peak_mib`` of the fit, and in ``readings`` by name the numbers, tables and
     weights.
     """
-
-    outcome: dict[str, Any] | None = None
-    stage: str = ""
-    reason: str = ""
-    seconds: float = float("nan")
-    peak_mib: float = float("nan")
 
     @property
     def complete(self) -> bool:
